@@ -1,0 +1,10 @@
+//! engine
+#![deny(unsafe_code)]
+pub mod clock;
+pub mod entropy;
+pub mod error;
+pub mod hash_key;
+pub mod ids;
+pub mod limits;
+pub mod record;
+pub mod sequence;
