@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod error;
+pub mod fs;
 pub mod hash_key;
 pub mod ids;
 pub mod limits;

@@ -1,0 +1,522 @@
+//! The machine's own file system.
+//!
+//! Thin on purpose: each call is one system call, and what is decided here is only what to
+//! do where a file system lacks one. A missing `fallocate` costs the promise that a write
+//! inside a new file finds its blocks; a missing hole punch costs space; nothing else.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::io::{Errno, retry_on_intr};
+
+use super::map::{MappedFile, checked_range, copy};
+use super::{Access, Entry, File, Fs, Lock, Map, Space};
+
+/// How [`Map::slice`] gets at the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReadMode {
+    /// From a memory map, without a copy. A disk that fails to give back a page that was
+    /// read before ends the process.
+    #[default]
+    Mmap,
+    /// With a system call and a copy. Every failure is an error and never a signal.
+    Pread,
+}
+
+/// The machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealFs {
+    read_mode: ReadMode,
+}
+
+impl RealFs {
+    /// The file system, read in the given way.
+    pub fn new(read_mode: ReadMode) -> RealFs {
+        RealFs { read_mode }
+    }
+
+    fn file(self, file: fs::File) -> Arc<dyn File> {
+        Arc::new(RealFile {
+            file: Arc::new(file),
+            read_mode: self.read_mode,
+        })
+    }
+}
+
+impl Fs for RealFs {
+    fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        if let Err(error) = reserve(&file, len) {
+            // Half a file is of no use to anyone and would be in the way of the next try.
+            // Should removing it fail as well, the first error is still the one to tell.
+            drop(file);
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(self.file(file))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .open(path)?;
+        Ok(self.file(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                let is_dir = entry.file_type()?.is_dir();
+                entries.push(Entry { name, is_dir });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        // `flock`: the kernel releases it with the process, however that ends, and children
+        // do not inherit it because the descriptor closes on exec.
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let stat = retry_on_intr(|| rustix::fs::statvfs(path))?;
+        Ok(Space {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn overwrites_in_place(&self, path: &Path) -> bool {
+        /// The magic numbers, from `linux/magic.h` and the file systems' own sources: btrfs,
+        /// zfs, bcachefs, and overlayfs, which hides what lies below.
+        const COPY_ON_WRITE: [u64; 4] = [0x9123_683E, 0x2FC1_2FC1, 0xCA45_1A4E, 0x794C_7630];
+        retry_on_intr(|| rustix::fs::statfs(path)).map_or(true, |stat| {
+            !COPY_ON_WRITE.contains(&(stat.f_type as u64 & 0xFFFF_FFFF))
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn overwrites_in_place(&self, _path: &Path) -> bool {
+        // APFS, the one file system to expect here, copies on write.
+        false
+    }
+}
+
+/// A file of the machine.
+struct RealFile {
+    file: Arc<fs::File>,
+    read_mode: ReadMode,
+}
+
+impl File for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.file)?.st_size as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // `fdatasync` on Linux; on macOS the call that reaches the platter.
+        self.file.sync_data()
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 || zero_range(&self.file, offset, len)? {
+            return Ok(());
+        }
+        let zeros = vec![0; 64 << 10];
+        let mut done = 0;
+        while done < len {
+            let count = (len - done).min(zeros.len() as u64) as usize;
+            self.file.write_all_at(&zeros[..count], offset + done)?;
+            done += count as u64;
+        }
+        Ok(())
+    }
+
+    fn release(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        punch_hole(&self.file, offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        // It moves the descriptor's position, which nothing else here looks at.
+        match retry_on_intr(|| rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset))) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(error) if is_unsupported(error) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {
+        checked_range(0, address_space(len)?, self.len()?)?;
+        let file = Arc::clone(&self.file);
+        Ok(match self.read_mode {
+            ReadMode::Mmap => Arc::new(MappedFile::new(file, address_space(len)?)?),
+            ReadMode::Pread => Arc::new(CopiedFile { file, len }),
+        })
+    }
+}
+
+/// A view that copies: what [`ReadMode::Pread`] gives.
+struct CopiedFile {
+    file: Arc<fs::File>,
+    len: u64,
+}
+
+impl Map for CopiedFile {
+    fn slice(self: Arc<Self>, offset: u64, len: usize) -> io::Result<Bytes> {
+        checked_range(offset, len, self.len)?;
+        copy(&self.file, offset, len)
+    }
+}
+
+/// Closing the file releases the lock.
+struct RealLock {
+    _file: fs::File,
+}
+
+impl Lock for RealLock {}
+
+fn address_space(len: u64) -> io::Result<usize> {
+    usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge.into())
+}
+
+/// What file systems answer to a call, or a mode of it, that they do not have.
+fn is_unsupported(error: Errno) -> bool {
+    matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)
+}
+
+/// Makes a new file `len` bytes long, with its blocks where the file system can.
+#[cfg(target_os = "linux")]
+fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    if len == 0 {
+        return Ok(());
+    }
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
+        Err(error) if is_unsupported(error) => file.set_len(len),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
+/// Zeroes without writing; false where the file system cannot.
+#[cfg(target_os = "linux")]
+fn zero_range(file: &fs::File, offset: u64, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let mode = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| fallocate(file, mode, offset, len)) {
+        Ok(()) => Ok(true),
+        Err(error) if is_unsupported(error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps)]
+fn zero_range(_file: &fs::File, _offset: u64, _len: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(target_os = "linux")]
+fn punch_hole(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match retry_on_intr(|| fallocate(file, mode, offset, len)) {
+        Err(error) if !is_unsupported(error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps)]
+fn punch_hole(_file: &fs::File, _offset: u64, _len: u64) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn modes() -> [RealFs; 2] {
+        [RealFs::new(ReadMode::Mmap), RealFs::new(ReadMode::Pread)]
+    }
+
+    #[test]
+    fn a_created_file_has_its_length_and_reads_as_zeros() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let path = dir.path().join("a");
+        let file = fs.create(&path, MIB).unwrap();
+        assert_eq!(file.len().unwrap(), MIB);
+        let mut buffer = [1; 16];
+        file.read_at(MIB - 16, &mut buffer).unwrap();
+        assert_eq!(buffer, [0; 16]);
+        let past_the_end = file.read_at(MIB - 15, &mut buffer).unwrap_err();
+        assert_eq!(past_the_end.kind(), io::ErrorKind::UnexpectedEof);
+        let again = fs.create(&path, 0).err().unwrap();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_file_whose_space_cannot_be_reserved_is_not_left_behind() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let path = dir.path().join("huge");
+        // More than any file may have, so that no disk of any size can satisfy it.
+        assert!(fs.create(&path, i64::MAX as u64).is_err());
+        assert!(fs.list(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_are_listed_renamed_and_removed() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let at = |name: &str| dir.path().join(name);
+        fs.create_dir(&at("d")).unwrap();
+        fs.create_dir(&at("d")).unwrap();
+        fs.create(&at("a"), 0).unwrap();
+        fs.rename(&at("a"), &at("b")).unwrap();
+        fs.sync_dir(dir.path()).unwrap();
+        let mut entries = fs.list(dir.path()).unwrap();
+        entries.sort();
+        let names: Vec<_> = entries
+            .iter()
+            .map(|entry| (&*entry.name, entry.is_dir))
+            .collect();
+        assert_eq!(names, [("b", false), ("d", true)]);
+        fs.remove(&at("b")).unwrap();
+        fs.remove_dir(&at("d")).unwrap();
+        let gone = fs.list(&at("d")).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        fs.create(&at("f"), 0).unwrap();
+        assert!(fs.create_dir(&at("f")).is_err());
+    }
+
+    #[test]
+    fn a_lock_excludes_a_second_holder_until_it_is_dropped() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let path = dir.path().join("LOCK");
+        let held = fs.lock(&path).unwrap();
+        let second = fs.lock(&path).err().unwrap();
+        assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        fs.lock(&path).unwrap();
+    }
+
+    #[test]
+    fn zeroed_and_released_ranges_read_as_zeros_and_keep_the_length() {
+        let dir = directory();
+        let file = RealFs::default()
+            .create(&dir.path().join("a"), MIB)
+            .unwrap();
+        for erase in [File::zero, File::release] {
+            file.write_at(0, &vec![7; MIB as usize]).unwrap();
+            erase(&*file, 4096, MIB - 4096).unwrap();
+            file.sync().unwrap();
+            let mut buffer = vec![1; MIB as usize];
+            file.read_at(0, &mut buffer).unwrap();
+            assert!(buffer[..4096].iter().all(|byte| *byte == 7));
+            assert!(buffer[4096..].iter().all(|byte| *byte == 0));
+            assert_eq!(file.len().unwrap(), MIB);
+        }
+    }
+
+    #[test]
+    fn next_data_never_skips_what_was_written() {
+        let dir = directory();
+        let file = RealFs::default()
+            .create(&dir.path().join("a"), MIB)
+            .unwrap();
+        file.write_at(MIB / 2, b"data").unwrap();
+        assert!(file.next_data(0).unwrap().unwrap() <= MIB / 2);
+        assert_eq!(file.next_data(MIB / 2 + 1).unwrap(), Some(MIB / 2 + 1));
+        assert_eq!(file.next_data(MIB).unwrap(), None);
+    }
+
+    #[test]
+    fn a_slice_holds_exactly_its_range_and_later_writes_elsewhere_show_in_later_slices() {
+        for fs in modes() {
+            let dir = directory();
+            let file = fs.create(&dir.path().join("a"), MIB).unwrap();
+            file.write_at(4090, b"first").unwrap();
+            let map = Arc::clone(&file).map(MIB).unwrap();
+            let first = Arc::clone(&map).slice(4090, 5).unwrap();
+            file.write_at(4095, b"second").unwrap();
+            let second = Arc::clone(&map).slice(4095, 6).unwrap();
+            assert_eq!((&*first, &*second), (&b"first"[..], &b"second"[..]));
+            assert!(Arc::clone(&map).slice(MIB, 0).unwrap().is_empty());
+            for (offset, len) in [(MIB, 1), (MIB - 1, 2), (u64::MAX, 2), (0, usize::MAX)] {
+                let error = Arc::clone(&map).slice(offset, len).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            }
+            assert!(file.map(MIB + 1).is_err());
+        }
+    }
+
+    #[test]
+    fn slices_stay_readable_after_the_file_is_removed_and_closed() {
+        for fs in modes() {
+            let dir = directory();
+            let path = dir.path().join("a");
+            let file = fs.create(&path, MIB).unwrap();
+            file.write_at(0, b"kept").unwrap();
+            let map = file.map(MIB).unwrap();
+            let early = Arc::clone(&map).slice(0, 4).unwrap();
+            fs.remove(&path).unwrap();
+            let late = map.slice(0, 4).unwrap();
+            assert_eq!((&*early, &*late), (&b"kept"[..], &b"kept"[..]));
+        }
+    }
+
+    #[test]
+    fn every_living_slice_and_every_part_of_it_holds_the_map() {
+        let dir = directory();
+        let file = RealFs::default()
+            .create(&dir.path().join("a"), MIB)
+            .unwrap();
+        let map = file.map(MIB).unwrap();
+        let slice = Arc::clone(&map).slice(0, 100).unwrap();
+        let part = slice.slice(10..20);
+        let other = Arc::clone(&map).slice(0, 100).unwrap();
+        assert_eq!(Arc::strong_count(&map), 3);
+        drop((slice, other));
+        assert_eq!(Arc::strong_count(&map), 2);
+        drop(part);
+        assert_eq!(Arc::strong_count(&map), 1);
+    }
+
+    #[test]
+    fn a_file_truncated_under_its_map_is_an_error_and_not_a_crash() {
+        for fs in modes() {
+            let dir = directory();
+            let path = dir.path().join("a");
+            let map = fs.create(&path, MIB).unwrap().map(MIB).unwrap();
+            // Warm, so that the length alone can tell.
+            Arc::clone(&map).slice(0, MIB as usize).unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(5000)
+                .unwrap();
+            let lost = Arc::clone(&map).slice(MIB / 2, 100).unwrap_err();
+            assert_eq!(lost.kind(), io::ErrorKind::UnexpectedEof);
+            assert_eq!(&*map.slice(4900, 100).unwrap(), [0; 100]);
+        }
+    }
+
+    #[test]
+    fn a_file_truncated_before_it_was_ever_read_still_gives_what_it_has() {
+        let dir = directory();
+        let path = dir.path().join("a");
+        let map = RealFs::default()
+            .create(&path, MIB)
+            .unwrap()
+            .map(MIB)
+            .unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(5000)
+            .unwrap();
+        assert!(Arc::clone(&map).slice(4900, 101).is_err());
+        assert_eq!(&*map.slice(4900, 100).unwrap(), [0; 100]);
+    }
+
+    #[test]
+    fn space_is_reported() {
+        let dir = directory();
+        let space = RealFs::default().space(dir.path()).unwrap();
+        assert!(space.total > 0 && space.free <= space.total);
+    }
+
+    #[test]
+    fn a_file_opened_for_reading_refuses_writes() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let path = dir.path().join("a");
+        fs.create(&path, 10).unwrap();
+        assert!(
+            fs.open(&path, Access::Read)
+                .unwrap()
+                .write_at(0, b"x")
+                .is_err()
+        );
+        fs.open(&path, Access::Write)
+            .unwrap()
+            .write_at(0, b"x")
+            .unwrap();
+    }
+}

@@ -1,0 +1,438 @@
+//! A simulated disk that forgets what was not synced.
+//!
+//! It keeps two states of everything, what is and what would survive, and a power cut mixes
+//! them: of each file, every 512-byte sector written since the last sync survives or not, by
+//! itself; its length is the old one or the new one; and of each directory, every name made,
+//! renamed or removed since its last sync is so or is not. That is stricter than any real
+//! file system, which is the point: what the engine relies on is only what [`super`] says.
+//!
+//! A sweep runs the same work once for every mutating operation, loses power during it, and
+//! looks at what a restart finds:
+//!
+//! ```text
+//!     let disk = SimFs::new(seed);
+//!     disk.crash_at(ordinal);      // that operation, and all after it, fail
+//!     work(&disk);
+//!     let restarted = disk.crash();
+//!     check(&restarted);
+//! ```
+//!
+//! Chance comes from the seed alone, so that the same calls give the same disk. Bytes are
+//! kept sparsely and shared between the states, so that a crash costs microseconds.
+
+mod content;
+mod disk;
+mod file;
+mod names;
+mod random;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use self::disk::Disk;
+use self::names::{Ino, ROOT};
+use super::map::checked_range;
+use super::{Access, Entry, File, Fs, Lock, Map, Space};
+
+/// A simulated disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimFs {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// What is to go wrong on a [`SimFs`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The `nth` sync of a file from now on fails (the next is 1), and the kernel forgets that
+    /// it has anything to write: the bytes still read as written, and no later sync makes
+    /// them durable unless they are written again.
+    SyncFails {
+        /// Which one.
+        nth: u64,
+    },
+    /// The `nth` write from now on fails (the next is 1); any of its sectors may be written.
+    WriteFails {
+        /// Which one.
+        nth: u64,
+    },
+    /// So much can still be reserved. It stays so after a crash.
+    Full {
+        /// Bytes left.
+        free_bytes: u64,
+    },
+    /// One bit of a file has changed, durably.
+    FlipBit {
+        /// The file, which must exist.
+        path: PathBuf,
+        /// The byte.
+        offset: u64,
+        /// The bit of that byte, 0 to 7.
+        bit: u8,
+    },
+    /// A file cannot be read any more. It stays so after a crash.
+    ReadFails {
+        /// The file, which must exist.
+        path: PathBuf,
+    },
+}
+
+impl SimFs {
+    /// An empty disk with its root directory.
+    pub fn new(seed: u64) -> SimFs {
+        SimFs::from_disk(Disk::new(seed))
+    }
+
+    fn from_disk(disk: Disk) -> SimFs {
+        SimFs {
+            disk: Arc::new(Mutex::new(disk)),
+        }
+    }
+
+    /// Cuts the power: the disk as a restart finds it. Everything that was open on this one
+    /// fails from now on, and locks are free.
+    #[must_use = "this disk is dead now; the result is the one to go on with"]
+    pub fn crash(&self) -> SimFs {
+        SimFs::from_disk(self.disk.lock().after_power_cut())
+    }
+
+    /// Ends the process: the disk as the next process finds it. Everything that was written
+    /// is there, durable or not; everything that was open fails, and locks are free.
+    #[must_use = "this disk is dead now; the result is the one to go on with"]
+    pub fn kill(&self) -> SimFs {
+        SimFs::from_disk(self.disk.lock().after_kill())
+    }
+
+    /// How many mutating operations (create, write, zero, release, change of length, sync,
+    /// rename, remove, making a directory, syncing one) were tried so far.
+    pub fn ops(&self) -> u64 {
+        self.disk.lock().ops
+    }
+
+    /// Loses power during the mutating operation with this ordinal; the first of a disk is 0.
+    /// It happens in part or not at all and fails, and so does everything after it, until
+    /// [`SimFs::crash`] restarts the disk.
+    pub fn crash_at(&self, op: u64) {
+        self.disk.lock().cut_at = Some(op);
+    }
+
+    /// Lets something go wrong. Faults add up.
+    pub fn inject(&self, fault: Fault) {
+        let mut disk = self.disk.lock();
+        match fault {
+            Fault::SyncFails { nth } => disk.sync_fails.push(nth.max(1)),
+            Fault::WriteFails { nth } => disk.write_fails.push(nth.max(1)),
+            Fault::Full { free_bytes } => disk.set_free(Some(free_bytes)),
+            Fault::FlipBit { path, offset, bit } => {
+                let ino = disk.look_up(&path);
+                let flipped = ino.and_then(|ino| disk.flip_bit(ino, offset, bit));
+                flipped.expect("the file of an injected fault exists");
+            }
+            Fault::ReadFails { path } => {
+                let ino = disk.look_up(&path);
+                disk.fail_reads(ino.expect("the file of an injected fault exists"));
+            }
+        }
+    }
+
+    /// Takes all faults back, except for flipped bits.
+    pub fn clear_faults(&self) {
+        self.disk.lock().clear_faults();
+    }
+
+    /// How many slices of maps showed bytes that a power cut could have changed, over the
+    /// whole life of the disk and the ones it was restarted from. More than none is a bug.
+    pub fn undurable_slices(&self) -> u64 {
+        self.disk.lock().undurable_slices
+    }
+
+    /// The bytes of a file as they read now, past all faults.
+    pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        let disk = self.disk.lock();
+        let ino = disk.look_up(path.as_ref()).ok()?;
+        let content = disk.file(ino).ok()?.current();
+        let mut bytes = vec![0; content.len() as usize];
+        content.read(0, &mut bytes);
+        Some(bytes)
+    }
+
+    /// Puts a whole file in place, durably and past all faults, with its directories.
+    pub fn write_file(&self, path: impl AsRef<Path>, bytes: &[u8]) {
+        let placed = self.disk.lock().place(path.as_ref(), bytes);
+        placed.expect("the path names no directory and leads through none but directories");
+    }
+
+    /// Cuts or grows a file that exists, durably, as a stranger would.
+    pub fn truncate(&self, path: impl AsRef<Path>, len: u64) {
+        let mut disk = self.disk.lock();
+        let ino = disk.look_up(path.as_ref());
+        let cut = ino.and_then(|ino| disk.truncate(ino, len));
+        cut.expect("the file to truncate exists");
+    }
+
+    /// All files and their lengths, in the order of their paths.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let disk = self.disk.lock();
+        let mut files = Vec::new();
+        let mut open = vec![(PathBuf::from("/"), ROOT)];
+        while let Some((path, dir)) = open.pop() {
+            for (name, ino, is_dir) in disk.list(dir).unwrap_or_default() {
+                let path = path.join(name);
+                if is_dir {
+                    open.push((path, ino));
+                } else if let Ok(file) = disk.file(ino) {
+                    files.push((path, file.current().len()));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    fn look<T>(&self, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        look(&self.disk, work)
+    }
+
+    fn mutate<T>(&self, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        mutate(&self.disk, work)
+    }
+
+    fn handle(&self, ino: Ino, access: Access) -> Arc<dyn File> {
+        Arc::new(SimFile {
+            disk: Arc::clone(&self.disk),
+            ino,
+            access,
+        })
+    }
+}
+
+impl fmt::Debug for SimFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimFs")
+            .field("ops", &self.ops())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that changes nothing on the disk.
+fn look<T>(disk: &Mutex<Disk>, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+    let mut disk = disk.lock();
+    if disk.is_dead {
+        return Err(power_cut());
+    }
+    work(&mut disk)
+}
+
+/// Something that changes the disk: the power may go during it.
+fn mutate<T>(disk: &Mutex<Disk>, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+    let mut disk = disk.lock();
+    if disk.is_dead {
+        return Err(power_cut());
+    }
+    let ordinal = disk.ops;
+    disk.ops += 1;
+    if disk.cut_at.is_none_or(|at| ordinal < at) {
+        return work(&mut disk);
+    }
+    disk.is_dead = true;
+    if disk.random.next_u64() & 1 == 1 {
+        // It was under way: a write is torn (the disk is dead already), the others happen
+        // and nobody learns of it. Whether they succeed is therefore nobody's business.
+        let _ = work(&mut disk);
+    }
+    Err(power_cut())
+}
+
+fn power_cut() -> io::Error {
+    io::Error::other("power cut")
+}
+
+impl Fs for SimFs {
+    fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
+        let ino = self.mutate(|disk| {
+            let ino = disk.create(path, len)?;
+            disk.open(ino)?;
+            Ok(ino)
+        })?;
+        Ok(self.handle(ino, Access::Write))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let ino = self.look(|disk| {
+            let ino = disk.look_up(path)?;
+            disk.open(ino)?;
+            Ok(ino)
+        })?;
+        Ok(self.handle(ino, access))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.mutate(|disk| disk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.mutate(|disk| disk.remove(path))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.mutate(|disk| disk.create_dir(path))
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.mutate(|disk| disk.remove_dir(path))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let entries = self.look(|disk| disk.list(disk.look_up(path)?))?;
+        let entry = |(name, _, is_dir): (std::ffi::OsString, Ino, bool)| {
+            let name = name.into_string().ok()?;
+            Some(Entry { name, is_dir })
+        };
+        Ok(entries.into_iter().filter_map(entry).collect())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.mutate(|disk| disk.sync_dir(path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let ino = match self.look(|disk| disk.look_up(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.mutate(|disk| disk.create(path, 0))?
+            }
+            found => found?,
+        };
+        if !self.look(|disk| Ok(disk.lock(ino)))? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let disk = Arc::clone(&self.disk);
+        Ok(Box::new(SimLock { disk, ino }))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.look(|disk| {
+            disk.look_up(path)?;
+            Ok(disk.space())
+        })
+    }
+
+    fn overwrites_in_place(&self, _path: &Path) -> bool {
+        true
+    }
+}
+
+/// A file of a simulated disk, whatever becomes of its name.
+struct SimFile {
+    disk: Arc<Mutex<Disk>>,
+    ino: Ino,
+    access: Access,
+}
+
+impl SimFile {
+    fn mutate(&self, work: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
+        if self.access == Access::Read {
+            return Err(Errno::BADF.into());
+        }
+        mutate(&self.disk, work)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.lock().close(self.ino);
+    }
+}
+
+impl File for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        look(&self.disk, |disk| Ok(disk.file(self.ino)?.current().len()))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        look(&self.disk, |disk| disk.read(self.ino, offset, buffer))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.mutate(|disk| disk.write(self.ino, offset, bytes))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Syncing needs no right to write, as on the real one.
+        mutate(&self.disk, |disk| disk.sync(self.ino))
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.mutate(|disk| disk.zero(self.ino, offset, len))
+    }
+
+    fn release(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.mutate(|disk| disk.release(self.ino, offset, len))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.mutate(|disk| disk.set_len(self.ino, len))
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        look(&self.disk, |disk| {
+            Ok(disk.file(self.ino)?.current().next_data(offset))
+        })
+    }
+
+    fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {
+        checked_range(0, len as usize, self.len()?)?;
+        Ok(Arc::new(SimMap { file: self, len }))
+    }
+}
+
+/// A view of a simulated file. Its slices are copies, and hold the view all the same, so
+/// that they count as a real map's do.
+struct SimMap {
+    file: Arc<SimFile>,
+    len: u64,
+}
+
+impl Map for SimMap {
+    fn slice(self: Arc<Self>, offset: u64, len: usize) -> io::Result<Bytes> {
+        checked_range(offset, len, self.len)?;
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut bytes = vec![0; len];
+        let ino = self.file.ino;
+        look(&self.file.disk, |disk| disk.slice(ino, offset, &mut bytes))?;
+        Ok(Bytes::from_owner(SimSlice { bytes, _map: self }))
+    }
+}
+
+struct SimSlice {
+    bytes: Vec<u8>,
+    _map: Arc<SimMap>,
+}
+
+impl AsRef<[u8]> for SimSlice {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+struct SimLock {
+    disk: Arc<Mutex<Disk>>,
+    ino: Ino,
+}
+
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.lock().unlock(self.ino);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,446 @@
+//! The state behind a simulated file system: what is, what would survive, and what is to go
+//! wrong. Every method is one step under one lock; the seed decides all that chance decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Component, Path};
+
+use rustix::io::Errno;
+
+use super::content::pages;
+use super::file::FileState;
+use super::names::{Change, Ino, Name, Names, ROOT};
+use super::random::Random;
+use crate::fs::Space;
+
+/// What a disk without [`Fault::Full`](super::Fault) holds, in bytes.
+const CAPACITY_BYTES: u64 = 1 << 40;
+
+/// The state of one disk.
+pub(super) struct Disk {
+    pub(super) random: Random,
+    files: BTreeMap<Ino, FileState>,
+    dirs: BTreeSet<Ino>,
+    names: Names,
+    next_ino: Ino,
+    locks: BTreeSet<Ino>,
+    /// The machine has lost power or the process has ended.
+    pub(super) is_dead: bool,
+    pub(super) ops: u64,
+    pub(super) cut_at: Option<u64>,
+    /// How many syncs until each one that fails; the next is 1.
+    pub(super) sync_fails: Vec<u64>,
+    /// The same for writes.
+    pub(super) write_fails: Vec<u64>,
+    read_fails: BTreeSet<Ino>,
+    capacity: Option<u64>,
+    pub(super) undurable_slices: u64,
+}
+
+impl Disk {
+    pub(super) fn new(seed: u64) -> Disk {
+        Disk {
+            random: Random::new(seed),
+            files: BTreeMap::new(),
+            dirs: BTreeSet::from([ROOT]),
+            names: Names::default(),
+            next_ino: ROOT + 1,
+            locks: BTreeSet::new(),
+            is_dead: false,
+            ops: 0,
+            cut_at: None,
+            sync_fails: Vec::new(),
+            write_fails: Vec::new(),
+            read_fails: BTreeSet::new(),
+            capacity: None,
+            undurable_slices: 0,
+        }
+    }
+
+    /// The disk as a restart after a power cut finds it.
+    pub(super) fn after_power_cut(&mut self) -> Disk {
+        let rate = self.random.rate();
+        let random = &mut self.random;
+        let names = self.names.after_power_cut(|_| random.survives(rate));
+        let survive = |(ino, file): (&Ino, &FileState)| (*ino, file.after_power_cut(random));
+        let files = self.files.iter().map(survive).collect();
+        self.successor(names, files)
+    }
+
+    /// The disk as a new process finds it after the old one has ended.
+    pub(super) fn after_kill(&mut self) -> Disk {
+        let files = self.files.iter();
+        let files = files.map(|(ino, file)| (*ino, file.after_kill())).collect();
+        self.successor(self.names.clone(), files)
+    }
+
+    /// What is wrong with the disk itself stays wrong: it is full, and cannot be read.
+    fn successor(&mut self, names: Names, files: BTreeMap<Ino, FileState>) -> Disk {
+        self.is_dead = true;
+        let mut disk = Disk {
+            files,
+            dirs: self.dirs.clone(),
+            names,
+            next_ino: self.next_ino,
+            read_fails: self.read_fails.clone(),
+            capacity: self.capacity,
+            undurable_slices: self.undurable_slices,
+            ..Disk::new(self.random.next_u64())
+        };
+        disk.collect();
+        disk
+    }
+
+    /// Forgets files that nothing can bring back.
+    fn collect(&mut self) {
+        let live = self.names.collect();
+        self.files
+            .retain(|ino, file| file.handles > 0 || live.contains(ino));
+        self.dirs.retain(|ino| live.contains(ino));
+    }
+
+    // Names.
+
+    pub(super) fn look_up(&self, path: &Path) -> io::Result<Ino> {
+        let mut ino = ROOT;
+        for component in path.components() {
+            let name = match component {
+                Component::RootDir | Component::CurDir => continue,
+                Component::Normal(name) => name.to_owned(),
+                Component::ParentDir | Component::Prefix(_) => return Err(Errno::INVAL.into()),
+            };
+            if !self.dirs.contains(&ino) {
+                return Err(Errno::NOTDIR.into());
+            }
+            ino = self
+                .names
+                .get(&Name { dir: ino, name })
+                .ok_or(Errno::NOENT)?;
+        }
+        Ok(ino)
+    }
+
+    fn name(&self, path: &Path) -> io::Result<Name> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::BUSY.into());
+        };
+        let dir = self.look_up(parent)?;
+        self.check_dir(dir)?;
+        let name = name.to_owned();
+        Ok(Name { dir, name })
+    }
+
+    fn check_dir(&self, ino: Ino) -> io::Result<()> {
+        if self.dirs.contains(&ino) {
+            return Ok(());
+        }
+        Err(Errno::NOTDIR.into())
+    }
+
+    fn check_empty(&self, dir: Ino) -> io::Result<()> {
+        if self.names.entries(dir).next().is_none() {
+            return Ok(());
+        }
+        Err(Errno::NOTEMPTY.into())
+    }
+
+    fn new_ino(&mut self) -> Ino {
+        self.next_ino += 1;
+        self.next_ino - 1
+    }
+
+    /// A new file with its space reserved; nothing remains of one that does not fit.
+    pub(super) fn create(&mut self, path: &Path, len: u64) -> io::Result<Ino> {
+        let name = self.name(path)?;
+        if self.names.get(&name).is_some() {
+            return Err(Errno::EXIST.into());
+        }
+        let ino = self.new_ino();
+        let mut file = FileState::default();
+        file.set_len(len);
+        self.files.insert(ino, file);
+        if let Err(error) = self.reserve(ino, 0, len) {
+            self.files.remove(&ino);
+            return Err(error);
+        }
+        self.names.change(Change::Make { name, ino });
+        Ok(ino)
+    }
+
+    /// Counts a handle of a file.
+    pub(super) fn open(&mut self, ino: Ino) -> io::Result<()> {
+        self.file_mut(ino)?.handles += 1;
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, ino: Ino) {
+        if let Some(file) = self.files.get_mut(&ino) {
+            // A disk made by a crash has no handles, and none of the old ones reach it.
+            file.handles -= 1;
+        }
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (self.name(from)?, self.name(to)?);
+        let ino = self.names.get(&from).ok_or(Errno::NOENT)?;
+        match self.names.get(&to) {
+            Some(replaced) if replaced == ino => return Ok(()),
+            Some(replaced) if self.dirs.contains(&replaced) => {
+                if !self.dirs.contains(&ino) {
+                    return Err(Errno::ISDIR.into());
+                }
+                self.check_empty(replaced)?;
+            }
+            Some(_) if self.dirs.contains(&ino) => return Err(Errno::NOTDIR.into()),
+            Some(_) | None => {}
+        }
+        self.names.change(Change::Rename { from, to, ino });
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
+        let name = self.name(path)?;
+        let ino = self.names.get(&name).ok_or(Errno::NOENT)?;
+        if self.dirs.contains(&ino) {
+            return Err(Errno::ISDIR.into());
+        }
+        self.names.change(Change::Remove { name });
+        Ok(())
+    }
+
+    pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
+        match self.look_up(path) {
+            Ok(ino) if self.dirs.contains(&ino) => Ok(()),
+            Ok(_) => Err(Errno::EXIST.into()),
+            Err(_) => {
+                let name = self.name(path)?;
+                let ino = self.new_ino();
+                self.dirs.insert(ino);
+                self.names.change(Change::Make { name, ino });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+        let name = self.name(path)?;
+        let ino = self.names.get(&name).ok_or(Errno::NOENT)?;
+        self.check_dir(ino)?;
+        self.check_empty(ino)?;
+        self.names.change(Change::Remove { name });
+        Ok(())
+    }
+
+    /// Names in a directory, and whether each is a directory, in order.
+    pub(super) fn list(&self, dir: Ino) -> io::Result<Vec<(std::ffi::OsString, Ino, bool)>> {
+        self.check_dir(dir)?;
+        let entry =
+            |(name, ino): (&std::ffi::OsString, Ino)| (name.clone(), ino, self.dirs.contains(&ino));
+        Ok(self.names.entries(dir).map(entry).collect())
+    }
+
+    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        let dir = self.look_up(path)?;
+        self.check_dir(dir)?;
+        self.names.sync(dir);
+        self.collect();
+        Ok(())
+    }
+
+    /// Takes the lock on a file, and says whether that worked.
+    pub(super) fn lock(&mut self, ino: Ino) -> bool {
+        self.locks.insert(ino)
+    }
+
+    pub(super) fn unlock(&mut self, ino: Ino) {
+        self.locks.remove(&ino);
+    }
+
+    // Files.
+
+    pub(super) fn file(&self, ino: Ino) -> io::Result<&FileState> {
+        self.files.get(&ino).ok_or(Errno::ISDIR.into())
+    }
+
+    fn file_mut(&mut self, ino: Ino) -> io::Result<&mut FileState> {
+        self.files.get_mut(&ino).ok_or(Errno::ISDIR.into())
+    }
+
+    pub(super) fn read(&self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let file = self.file(ino)?;
+        if self.read_fails.contains(&ino) {
+            return Err(Errno::IO.into());
+        }
+        if end(offset, buffer.len() as u64)? > file.current().len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.current().read(offset, buffer);
+        Ok(())
+    }
+
+    /// Reads for a slice of a map, and counts it where a power cut could change the bytes.
+    pub(super) fn slice(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read(ino, offset, buffer)?;
+        if !self.file(ino)?.is_durable(offset, buffer.len() as u64) {
+            self.undurable_slices += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        end(offset, bytes.len() as u64)?;
+        self.reserve(ino, offset, bytes.len() as u64)?;
+        let fails = count_down(&mut self.write_fails);
+        if fails || self.is_dead {
+            let mut random = self.random.clone();
+            self.file_mut(ino)?.write_torn(offset, bytes, &mut random);
+            self.random = random;
+            return Err(Errno::IO.into());
+        }
+        self.file_mut(ino)?.write(offset, bytes);
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, ino: Ino) -> io::Result<()> {
+        let fails = count_down(&mut self.sync_fails);
+        let file = self.file_mut(ino)?;
+        if fails {
+            file.lose_writes();
+            return Err(Errno::IO.into());
+        }
+        file.sync();
+        Ok(())
+    }
+
+    pub(super) fn zero(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        self.check_inside(ino, offset, len)?;
+        self.reserve(ino, offset, len)?;
+        self.file_mut(ino)?.clear(offset, len);
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        self.check_inside(ino, offset, len)?;
+        self.file_mut(ino)?.release(offset, len);
+        Ok(())
+    }
+
+    pub(super) fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
+        self.file_mut(ino)?.set_len(len);
+        Ok(())
+    }
+
+    fn check_inside(&self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        if end(offset, len)? > self.file(ino)?.current().len() {
+            return Err(Errno::INVAL.into());
+        }
+        Ok(())
+    }
+
+    // Space.
+
+    /// Reserves the blocks of a range, all or none.
+    fn reserve(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        let range = pages(offset, len);
+        let file = self.file(ino)?;
+        if len == 0 || file.blocks.covers(&range) {
+            return Ok(());
+        }
+        let blocks = file.blocks.with(range);
+        let more = blocks.bytes() - file.blocks.bytes();
+        if self.capacity.is_some() && more > self.space().free {
+            return Err(Errno::NOSPC.into());
+        }
+        self.file_mut(ino)?.blocks = blocks;
+        Ok(())
+    }
+
+    /// A file without a name keeps its space until its last handle is closed.
+    fn used(&self) -> u64 {
+        let named = self.names.named();
+        let held = self.files.iter();
+        let held = held.filter(|(ino, file)| file.handles > 0 || named.contains(ino));
+        held.map(|(_, file)| file.blocks.bytes()).sum()
+    }
+
+    pub(super) fn space(&self) -> Space {
+        let total = self.capacity.unwrap_or(CAPACITY_BYTES);
+        Space {
+            free: total.saturating_sub(self.used()),
+            total,
+        }
+    }
+
+    pub(super) fn set_free(&mut self, free_bytes: Option<u64>) {
+        self.capacity = free_bytes.map(|free| self.used() + free);
+    }
+
+    // What tests do behind the engine's back.
+
+    pub(super) fn flip_bit(&mut self, ino: Ino, offset: u64, bit: u8) -> io::Result<()> {
+        self.file_mut(ino)?.flip_bit(offset, bit);
+        Ok(())
+    }
+
+    pub(super) fn fail_reads(&mut self, ino: Ino) {
+        self.read_fails.insert(ino);
+    }
+
+    pub(super) fn clear_faults(&mut self) {
+        self.sync_fails.clear();
+        self.write_fails.clear();
+        self.read_fails.clear();
+        self.capacity = None;
+    }
+
+    /// Puts a whole file in place, durable, with the directories that lead to it.
+    pub(super) fn place(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let ancestors: Vec<&Path> = path.ancestors().skip(1).collect();
+        for dir in ancestors.into_iter().rev() {
+            if self.look_up(dir).is_err() {
+                let name = self.name(dir)?;
+                let ino = self.new_ino();
+                self.dirs.insert(ino);
+                self.names.make_durable(name, ino);
+            }
+        }
+        let name = self.name(path)?;
+        let ino = match self.names.get(&name) {
+            Some(ino) => ino,
+            None => self.new_ino(),
+        };
+        self.names.make_durable(name, ino);
+        let file = self.files.entry(ino).or_default();
+        file.set_len(0);
+        file.write(0, bytes);
+        file.blocks = file.blocks.with(pages(0, bytes.len() as u64));
+        file.sync();
+        Ok(())
+    }
+
+    /// Cuts or grows a file, durably at once.
+    pub(super) fn truncate(&mut self, ino: Ino, len: u64) -> io::Result<()> {
+        let file = self.file_mut(ino)?;
+        file.set_len(len);
+        file.sync();
+        Ok(())
+    }
+}
+
+fn end(offset: u64, len: u64) -> io::Result<u64> {
+    // The kernel's offsets are signed.
+    let end = offset
+        .checked_add(len)
+        .filter(|end| i64::try_from(*end).is_ok());
+    end.ok_or_else(|| Errno::INVAL.into())
+}
+
+/// Counts one event on every count-down and says whether one has run out.
+fn count_down(counts: &mut Vec<u64>) -> bool {
+    for count in counts.iter_mut() {
+        *count -= 1;
+    }
+    let before = counts.len();
+    counts.retain(|count| *count > 0);
+    counts.len() < before
+}
