@@ -1,5 +1,6 @@
 //! engine
 #![deny(unsafe_code)]
+pub mod catalog;
 pub mod clock;
 pub mod entropy;
 pub mod error;

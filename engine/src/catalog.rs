@@ -1,0 +1,375 @@
+//! The catalog: which streams, shards and consumers there are, and how far each shard is
+//! known to be durable. `DATA/catalog.redb`, in the layout that `codec` tells.
+//!
+//! It is the durable form of what the engine holds in memory: read once, at open, and from
+//! then on only written, never on a data path. The engine decides; the catalog remembers.
+//! So it checks no limit and resolves no name, and a change that is asked for twice is made
+//! once: after an error the caller cannot know whether the change was made, and may ask again.
+//!
+//! - Each change is one transaction, durable when the call returns.
+//! - Marks rise. What is stored for a shard is the highest of what was ever recorded.
+//! - An I/O error or a full disk fails the call it met and nothing else: redb refuses to go
+//!   on after one, so the database is dropped and the next call opens it again.
+//! - A catalog that is missing or cannot be trusted while there are records is never replaced
+//!   by an empty one. [`Catalog::rebuild`] makes a new one from what the segments say.
+
+mod backend;
+mod codec;
+mod contents;
+#[cfg(test)]
+mod crash_tests;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use redb::{ReadableTable, WriteTransaction};
+
+use crate::clock::TimelineState;
+use crate::entropy::Entropy;
+use crate::error::{Error, IoContext, Result};
+use crate::fs::{Access, Fs};
+use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
+
+use codec::Run;
+pub use contents::{ConsumerEntry, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
+use store::{Fault, OpenTable, Store};
+
+/// The file. **Frozen.**
+const FILE_NAME: &str = "catalog.redb";
+/// The file while it is being made; found at an open, it is what a crash left. **Frozen.**
+const NEW_FILE_NAME: &str = "catalog.redb.new";
+
+/// The durable memory of an engine. Calls wait for the disk, and for each other.
+pub struct Catalog {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    /// Held across I/O, as an exception to the house's rule: it orders the few calls that
+    /// change the catalog, each of which waits for the disk anyway, and nothing else takes it.
+    slot: Mutex<Slot>,
+}
+
+struct Slot {
+    /// None after a failure, until the next call.
+    store: Option<Store>,
+    /// Whether a change failed since the open, so that the catalog may hold one that was
+    /// reported as failed.
+    is_doubtful: bool,
+}
+
+impl Catalog {
+    /// Opens the catalog of the directory `data`, or makes one if there is none and there are
+    /// no records either.
+    ///
+    /// Missing or unreadable while `has_records` is [`Error::CatalogLost`], unreadable without
+    /// records [`Error::Catalog`]; nothing is made or changed then.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        data: &Path,
+        has_records: bool,
+        entropy: &dyn Entropy,
+    ) -> Result<(Catalog, Contents)> {
+        let path = data.join(FILE_NAME);
+        let is_missing = match fs.open(&path, Access::Read) {
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error).at("open", &path, None),
+        };
+        if is_missing && has_records {
+            let found = "the file is missing".to_owned();
+            return Err(Error::CatalogLost { path, found });
+        }
+        if is_missing {
+            let mut iterator_key = [0; 32];
+            entropy.fill(&mut iterator_key);
+            make_new(&*fs, data, &Contents::empty(iterator_key))?;
+            put_in_place(&*fs, data)?;
+        }
+        let (store, contents) =
+            Store::open(&*fs, &path, contents::read).map_err(|error| match error {
+                Error::Catalog { path, found } if has_records => Error::CatalogLost { path, found },
+                error => error,
+            })?;
+        remove_if_there(&*fs, &data.join(NEW_FILE_NAME))?;
+        let slot = Slot {
+            store: Some(store),
+            is_doubtful: false,
+        };
+        let catalog = Catalog {
+            fs,
+            path,
+            slot: Mutex::new(slot),
+        };
+        Ok((catalog, contents))
+    }
+
+    /// Notes that a run begins, and so that the last stop was not clean until [`finish`] says
+    /// otherwise; `unsynced` is whether this run acknowledges before the sync.
+    ///
+    /// [`finish`]: Catalog::finish
+    pub fn begin(&self, unsynced: bool) -> Result<()> {
+        let clean = false;
+        self.change(|transaction, _| put_run(transaction, Run { clean, unsynced }))
+    }
+
+    /// Adds a stream with all its shards. Its id is never handed out again.
+    pub fn create_stream(&self, stream: &StreamEntry) -> Result<()> {
+        self.change(|transaction, is_doubtful| {
+            if is_doubtful {
+                bury_namesake(transaction, &stream.name, stream.id)?;
+            }
+            raise_next_stream_id(transaction, stream.id)?;
+            store::put_streams(transaction, [stream])
+        })
+    }
+
+    /// Turns a stream into a tombstone, which frees its name.
+    pub fn mark_deleting(&self, id: StreamId) -> Result<()> {
+        self.update_stream(id, |stream| stream.is_deleting = true)
+    }
+
+    /// Drops a stream, or its tombstone, and all that belongs to it.
+    pub fn forget_stream(&self, id: StreamId) -> Result<()> {
+        self.change(|transaction, _| {
+            let tables = [
+                codec::STREAMS,
+                codec::SHARDS,
+                codec::CONSUMERS,
+                codec::MARKS,
+            ];
+            let start = codec::stream_key(id);
+            for table in tables {
+                let mut table = transaction.open_table(table)?;
+                match id
+                    .0
+                    .checked_add(1)
+                    .map(|next| codec::stream_key(StreamId(next)))
+                {
+                    Some(end) => table.retain_in(start.as_slice()..end.as_slice(), |_, _| false)?,
+                    None => table.retain_in(start.as_slice().., |_, _| false)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes for how long a stream keeps its records.
+    pub fn set_retention(&self, id: StreamId, hours: u32) -> Result<()> {
+        self.update_stream(id, |stream| stream.retention_hours = hours)
+    }
+
+    /// Adds a consumer, or replaces the one of that name.
+    pub fn put_consumer(&self, stream: StreamId, consumer: &ConsumerEntry) -> Result<()> {
+        self.change(|transaction, _| {
+            store::get_stream(&transaction.open_table(codec::STREAMS)?, stream)?;
+            let key = codec::consumer_key(stream, &consumer.name);
+            let mut consumers = transaction.open_table(codec::CONSUMERS)?;
+            consumers.insert(key.as_slice(), codec::encode_consumer(consumer).as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Removes a consumer, if it is there.
+    pub fn remove_consumer(&self, stream: StreamId, name: &ConsumerName) -> Result<()> {
+        self.change(|transaction, _| {
+            let key = codec::consumer_key(stream, name);
+            transaction
+                .open_table(codec::CONSUMERS)?
+                .remove(key.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Raises marks, and notes where the timeline stands. A mark of a stream that was
+    /// forgotten meanwhile is left out.
+    pub fn record(
+        &self,
+        marks: &[(StreamId, ShardId, ShardMark)],
+        timeline: &TimelineState,
+    ) -> Result<()> {
+        self.change(|transaction, _| put_marks(transaction, marks, timeline))
+    }
+
+    /// [`record`](Catalog::record), and notes that the stop was clean: the last call of a run
+    /// that shuts down.
+    pub fn finish(
+        &self,
+        marks: &[(StreamId, ShardId, ShardMark)],
+        timeline: &TimelineState,
+    ) -> Result<()> {
+        self.change(|transaction, _| {
+            put_marks(transaction, marks, timeline)?;
+            let run = get_run(transaction)?;
+            put_run(transaction, Run { clean: true, ..run })
+        })
+    }
+
+    /// Writes a whole catalog into the place of `DATA/catalog.redb`, whatever that is, and
+    /// keeps it as `catalog.redb.damaged-N`. The caller holds the lock on the directory, and
+    /// no [`Catalog`] of it is open.
+    pub fn rebuild(fs: Arc<dyn Fs>, data: &Path, contents: &Contents) -> Result<()> {
+        make_new(&*fs, data, contents)?;
+        let entries = fs.list(data).at("list", data, None)?;
+        let names: BTreeSet<_> = entries.into_iter().map(|entry| entry.name).collect();
+        if names.contains(FILE_NAME) {
+            // One of so many names is free.
+            let damaged = (1..=names.len() + 1)
+                .map(|number| format!("{FILE_NAME}.damaged-{number}"))
+                .find(|name| !names.contains(name))
+                .expect("more names were tried than there are");
+            let path = data.join(FILE_NAME);
+            fs.rename(&path, &data.join(damaged))
+                .at("rename", &path, None)?;
+        }
+        put_in_place(&*fs, data)
+    }
+
+    fn update_stream(
+        &self,
+        id: StreamId,
+        update: impl FnOnce(&mut codec::StreamValue),
+    ) -> Result<()> {
+        self.change(|transaction, _| {
+            let mut streams = transaction.open_table(codec::STREAMS)?;
+            let mut stream = store::get_stream(&streams, id)?;
+            update(&mut stream);
+            store::put_stream(&mut streams, id, &stream)
+        })
+    }
+
+    /// One transaction. `change` is told whether an earlier one may have been made although
+    /// it was reported as failed.
+    fn change(
+        &self,
+        change: impl FnOnce(&WriteTransaction, bool) -> Result<(), Fault>,
+    ) -> Result<()> {
+        let mut slot = self.slot.lock();
+        let is_doubtful = slot.is_doubtful;
+        let store = match slot.store.take() {
+            Some(store) => store,
+            None => Store::open(&*self.fs, &self.path, |_| Ok(()))?.0,
+        };
+        match store.commit(|transaction| change(transaction, is_doubtful)) {
+            Err(fault) if store::is_lost(&fault) => {
+                slot.is_doubtful = true;
+                Err(store.error_of(fault))
+            }
+            result => {
+                let result = result.map_err(|fault| store.error_of(fault));
+                slot.store = Some(store);
+                result
+            }
+        }
+    }
+}
+
+fn make_new(fs: &dyn Fs, data: &Path, contents: &Contents) -> Result<()> {
+    let path = data.join(NEW_FILE_NAME);
+    remove_if_there(fs, &path)?;
+    Store::make(fs, &path, contents)
+}
+
+fn put_in_place(fs: &dyn Fs, data: &Path) -> Result<()> {
+    let path = data.join(FILE_NAME);
+    fs.rename(&data.join(NEW_FILE_NAME), &path)
+        .at("rename", &path, None)?;
+    fs.sync_dir(data).at("sync", data, None)
+}
+
+fn remove_if_there(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.at("remove", path, None),
+    }
+}
+
+fn get_run(transaction: &WriteTransaction) -> Result<Run, Fault> {
+    let meta = transaction.open_table(codec::META)?;
+    let value = meta.get(codec::RUN_KEY)?;
+    let value = value.ok_or_else(|| Fault::Unreadable("the key run is missing".to_owned()))?;
+    Ok(codec::decode_run(value.value())?)
+}
+
+fn put_run(transaction: &WriteTransaction, run: Run) -> Result<(), Fault> {
+    let mut meta = transaction.open_table(codec::META)?;
+    meta.insert(codec::RUN_KEY, codec::encode_run(run).as_slice())?;
+    Ok(())
+}
+
+fn raise_next_stream_id(transaction: &WriteTransaction, id: StreamId) -> Result<(), Fault> {
+    let mut meta = transaction.open_table(codec::META)?;
+    let stored = match meta.get(codec::NEXT_STREAM_ID_KEY)? {
+        Some(value) => codec::decode_next_stream_id(value.value())?,
+        None => 0,
+    };
+    // At one stream a nanosecond the numbers last for 584 years.
+    let above =
+        id.0.checked_add(1)
+            .expect("fewer than 2^64 streams are ever made");
+    let value = codec::encode_next_stream_id(stored.max(above));
+    meta.insert(codec::NEXT_STREAM_ID_KEY, value.as_slice())?;
+    Ok(())
+}
+
+/// The engine makes no stream under a name that it knows. So another stream of the name is one
+/// whose creation was reported as failed, and was made: it never held a record.
+fn bury_namesake(
+    transaction: &WriteTransaction,
+    name: &StreamName,
+    id: StreamId,
+) -> Result<(), Fault> {
+    let mut streams = transaction.open_table(codec::STREAMS)?;
+    let mut namesake = None;
+    for entry in streams.iter()? {
+        let (key, value) = entry?;
+        let other = codec::decode_stream_key(key.value())?;
+        let stream = codec::decode_stream(value.value())?;
+        if other != id && !stream.is_deleting && stream.name == *name {
+            namesake = Some((other, stream));
+            break;
+        }
+    }
+    if let Some((other, mut stream)) = namesake {
+        stream.is_deleting = true;
+        store::put_stream(&mut streams, other, &stream)?;
+    }
+    Ok(())
+}
+
+fn put_marks(
+    transaction: &WriteTransaction,
+    marks: &[(StreamId, ShardId, ShardMark)],
+    timeline: &TimelineState,
+) -> Result<(), Fault> {
+    let value = codec::encode_timeline(timeline);
+    let mut meta = transaction.open_table(codec::META)?;
+    meta.insert(codec::TIMELINE_KEY, value.as_slice())?;
+    let streams = transaction.open_table(codec::STREAMS)?;
+    let mut table = transaction.open_table(codec::MARKS)?;
+    for (stream, shard, mark) in marks {
+        if streams
+            .get(codec::stream_key(*stream).as_slice())?
+            .is_some()
+        {
+            raise_mark(&mut table, &codec::shard_key(*stream, *shard), *mark)?;
+        }
+    }
+    Ok(())
+}
+
+fn raise_mark(table: &mut OpenTable<'_>, key: &[u8], mark: ShardMark) -> Result<(), Fault> {
+    let stored = match table.get(key)? {
+        Some(value) => Some(codec::decode_mark(value.value())?),
+        None => None,
+    };
+    let mark = stored.map_or(mark, |stored| mark.risen(stored));
+    if stored != Some(mark) {
+        table.insert(key, codec::encode_mark(&mark).as_slice())?;
+    }
+    Ok(())
+}
