@@ -96,15 +96,8 @@ impl Catalog {
                 error => error,
             })?;
         remove_if_there(&*fs, &data.join(NEW_FILE_NAME))?;
-        let slot = Slot {
-            store: Some(store),
-            is_doubtful: false,
-        };
-        let catalog = Catalog {
-            fs,
-            path,
-            slot: Mutex::new(slot),
-        };
+        let slot = Slot { store: Some(store), is_doubtful: false };
+        let catalog = Catalog { fs, path, slot: Mutex::new(slot) };
         Ok((catalog, contents))
     }
 
@@ -136,20 +129,11 @@ impl Catalog {
     /// Drops a stream, or its tombstone, and all that belongs to it.
     pub fn forget_stream(&self, id: StreamId) -> Result<()> {
         self.change(|transaction, _| {
-            let tables = [
-                codec::STREAMS,
-                codec::SHARDS,
-                codec::CONSUMERS,
-                codec::MARKS,
-            ];
+            let tables = [codec::STREAMS, codec::SHARDS, codec::CONSUMERS, codec::MARKS];
             let start = codec::stream_key(id);
             for table in tables {
                 let mut table = transaction.open_table(table)?;
-                match id
-                    .0
-                    .checked_add(1)
-                    .map(|next| codec::stream_key(StreamId(next)))
-                {
+                match id.0.checked_add(1).map(|next| codec::stream_key(StreamId(next))) {
                     Some(end) => table.retain_in(start.as_slice()..end.as_slice(), |_, _| false)?,
                     None => table.retain_in(start.as_slice().., |_, _| false)?,
                 }
@@ -178,9 +162,7 @@ impl Catalog {
     pub fn remove_consumer(&self, stream: StreamId, name: &ConsumerName) -> Result<()> {
         self.change(|transaction, _| {
             let key = codec::consumer_key(stream, name);
-            transaction
-                .open_table(codec::CONSUMERS)?
-                .remove(key.as_slice())?;
+            transaction.open_table(codec::CONSUMERS)?.remove(key.as_slice())?;
             Ok(())
         })
     }
@@ -223,8 +205,7 @@ impl Catalog {
                 .find(|name| !names.contains(name))
                 .expect("more names were tried than there are");
             let path = data.join(FILE_NAME);
-            fs.rename(&path, &data.join(damaged))
-                .at("rename", &path, None)?;
+            fs.rename(&path, &data.join(damaged)).at("rename", &path, None)?;
         }
         put_in_place(&*fs, data)
     }
@@ -276,8 +257,7 @@ fn make_new(fs: &dyn Fs, data: &Path, contents: &Contents) -> Result<()> {
 
 fn put_in_place(fs: &dyn Fs, data: &Path) -> Result<()> {
     let path = data.join(FILE_NAME);
-    fs.rename(&data.join(NEW_FILE_NAME), &path)
-        .at("rename", &path, None)?;
+    fs.rename(&data.join(NEW_FILE_NAME), &path).at("rename", &path, None)?;
     fs.sync_dir(data).at("sync", data, None)
 }
 
@@ -308,9 +288,7 @@ fn raise_next_stream_id(transaction: &WriteTransaction, id: StreamId) -> Result<
         None => 0,
     };
     // At one stream a nanosecond the numbers last for 584 years.
-    let above =
-        id.0.checked_add(1)
-            .expect("fewer than 2^64 streams are ever made");
+    let above = id.0.checked_add(1).expect("fewer than 2^64 streams are ever made");
     let value = codec::encode_next_stream_id(stored.max(above));
     meta.insert(codec::NEXT_STREAM_ID_KEY, value.as_slice())?;
     Ok(())
@@ -352,10 +330,7 @@ fn put_marks(
     let streams = transaction.open_table(codec::STREAMS)?;
     let mut table = transaction.open_table(codec::MARKS)?;
     for (stream, shard, mark) in marks {
-        if streams
-            .get(codec::stream_key(*stream).as_slice())?
-            .is_some()
-        {
+        if streams.get(codec::stream_key(*stream).as_slice())?.is_some() {
             raise_mark(&mut table, &codec::shard_key(*stream, *shard), *mark)?;
         }
     }

@@ -30,11 +30,7 @@ pub(super) struct Backend {
 impl Backend {
     /// A backend over `file`, whose path is only for errors.
     pub(super) fn new(file: Arc<dyn File>, path: PathBuf, failure: FirstFailure) -> Backend {
-        Backend {
-            file,
-            path,
-            failure,
-        }
+        Backend { file, path, failure }
     }
 
     fn note<T>(

@@ -141,9 +141,7 @@ pub(super) fn consumer_key(stream: StreamId, name: &ConsumerName) -> Vec<u8> {
 
 /// Reads [`stream_key`].
 pub(super) fn decode_stream_key(key: &[u8]) -> Result<StreamId, Undecodable> {
-    let key = key
-        .try_into()
-        .map_err(|_| Undecodable::Damaged("the key of a stream"))?;
+    let key = key.try_into().map_err(|_| Undecodable::Damaged("the key of a stream"))?;
     Ok(StreamId(u64::from_be_bytes(key)))
 }
 
@@ -152,19 +150,14 @@ pub(super) fn decode_shard_key(key: &[u8]) -> Result<(StreamId, ShardId), Undeco
     let damaged = Undecodable::Damaged("the key of a shard");
     let (stream, shard) = key.split_first_chunk().ok_or(damaged)?;
     let shard = shard.try_into().map_err(|_| damaged)?;
-    Ok((
-        StreamId(u64::from_be_bytes(*stream)),
-        ShardId(u32::from_be_bytes(shard)),
-    ))
+    Ok((StreamId(u64::from_be_bytes(*stream)), ShardId(u32::from_be_bytes(shard))))
 }
 
 /// Reads [`consumer_key`].
 pub(super) fn decode_consumer_key(key: &[u8]) -> Result<(StreamId, ConsumerName), Undecodable> {
     let damaged = Undecodable::Damaged("the key of a consumer");
     let (stream, name) = key.split_first_chunk().ok_or(damaged)?;
-    let name = std::str::from_utf8(name)
-        .ok()
-        .and_then(|name| name.parse().ok());
+    let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
     Ok((StreamId(u64::from_be_bytes(*stream)), name.ok_or(damaged)?))
 }
 
@@ -175,9 +168,7 @@ pub(super) fn encode_format(format: u32) -> Vec<u8> {
 
 /// Reads [`encode_format`].
 pub(super) fn decode_format(value: &[u8]) -> Result<u32, Undecodable> {
-    let value = value
-        .try_into()
-        .map_err(|_| Undecodable::Damaged("the format version"))?;
+    let value = value.try_into().map_err(|_| Undecodable::Damaged("the format version"))?;
     Ok(u32::from_le_bytes(value))
 }
 
@@ -189,10 +180,7 @@ pub(super) fn encode_run(run: Run) -> Vec<u8> {
 /// Reads [`encode_run`].
 pub(super) fn decode_run(value: &[u8]) -> Result<Run, Undecodable> {
     let mut fields = Fields::open(value, "how the last run ended")?;
-    let run = Run {
-        clean: fields.truth()?,
-        unsynced: fields.truth()?,
-    };
+    let run = Run { clean: fields.truth()?, unsynced: fields.truth()? };
     fields.end(run)
 }
 
@@ -244,10 +232,7 @@ pub(super) fn decode_timeline(value: &[u8]) -> Result<TimelineState, Undecodable
     let count = u16::from_le_bytes(fields.take()?);
     let mut jumps = Vec::new();
     for _ in 0..count {
-        jumps.push(Jump {
-            forward_ms: fields.u64()?,
-            held_ms: fields.u64()?,
-        });
+        jumps.push(Jump { forward_ms: fields.u64()?, held_ms: fields.u64()? });
     }
     fields.end(TimelineState { now_ms, jumps })
 }
@@ -256,11 +241,7 @@ pub(super) fn decode_timeline(value: &[u8]) -> Result<TimelineState, Undecodable
 pub(super) fn encode_stream(stream: &StreamValue) -> Vec<u8> {
     let name = stream.name.as_str().as_bytes();
     let mut value = vec![VERSION];
-    value.push(if stream.is_deleting {
-        STREAM_DELETING
-    } else {
-        0
-    });
+    value.push(if stream.is_deleting { STREAM_DELETING } else { 0 });
     value.extend_from_slice(&stream.retention_hours.to_le_bytes());
     value.extend_from_slice(&stream.created_ms.to_le_bytes());
     value.push(u8::try_from(name.len()).expect("a name has at most 128 bytes"));
@@ -298,21 +279,15 @@ pub(super) fn encode_shard(shard: &ShardEntry) -> Vec<u8> {
     if shard.closed.is_some() {
         flags |= SHARD_CLOSED;
     }
-    let (closed_at_ms, last_sequence) = shard
-        .closed
-        .map_or((0, 0), |closed| (closed.at_ms, closed.last_sequence.0));
+    let (closed_at_ms, last_sequence) =
+        shard.closed.map_or((0, 0), |closed| (closed.at_ms, closed.last_sequence.0));
     let mut value = vec![VERSION, flags];
     for parent in [parent, adjacent_parent] {
         value.extend_from_slice(&parent.map_or(0, |parent| parent.0).to_le_bytes());
     }
     value.extend_from_slice(&shard.range.start.0.to_le_bytes());
     value.extend_from_slice(&shard.range.end.0.to_le_bytes());
-    let rest = [
-        shard.created_ms,
-        shard.first_sequence.0,
-        closed_at_ms,
-        last_sequence,
-    ];
+    let rest = [shard.created_ms, shard.first_sequence.0, closed_at_ms, last_sequence];
     for field in rest {
         value.extend_from_slice(&field.to_le_bytes());
     }
@@ -333,10 +308,7 @@ pub(super) fn decode_shard(id: ShardId, value: &[u8]) -> Result<ShardEntry, Unde
     };
     let created_ms = fields.u64()?;
     let first_sequence = SequenceNumber(fields.u64()?);
-    let closed = ShardClosed {
-        at_ms: fields.u64()?,
-        last_sequence: SequenceNumber(fields.u64()?),
-    };
+    let closed = ShardClosed { at_ms: fields.u64()?, last_sequence: SequenceNumber(fields.u64()?) };
     let is_closed = flags & SHARD_CLOSED != 0;
     let is_stray = |(is_set, parent): (bool, u32)| !is_set && parent != 0;
     let has_stray_closing = !is_closed && (closed.at_ms != 0 || closed.last_sequence.0 != 0);

@@ -139,11 +139,7 @@ impl ShardMark {
     #[must_use]
     pub(super) fn risen(self, stored: ShardMark) -> ShardMark {
         let end = |mark: &ShardMark| (mark.next_sequence, mark.segment_base, mark.offset);
-        let further = if end(&self) < end(&stored) {
-            stored
-        } else {
-            self
-        };
+        let further = if end(&self) < end(&stored) { stored } else { self };
         ShardMark {
             newest_arrival_ms: self.newest_arrival_ms.max(stored.newest_arrival_ms),
             trim_horizon: self.trim_horizon.max(stored.trim_horizon),
@@ -180,12 +176,8 @@ pub(super) fn read(store: &Store) -> Result<Contents, Fault> {
     for entry in transaction.open_table(codec::STREAMS)?.iter()? {
         let (key, value) = entry?;
         let id = codec::decode_stream_key(key.value())?;
-        let StreamValue {
-            name,
-            created_ms,
-            retention_hours,
-            is_deleting,
-        } = codec::decode_stream(value.value())?;
+        let StreamValue { name, created_ms, retention_hours, is_deleting } =
+            codec::decode_stream(value.value())?;
         contents.streams.push(StreamEntry {
             id,
             name,
@@ -205,10 +197,7 @@ pub(super) fn read(store: &Store) -> Result<Contents, Fault> {
         let (key, value) = entry?;
         let (stream, shard) = codec::decode_shard_key(key.value())?;
         let shard = codec::decode_shard(shard, value.value())?;
-        owner
-            .find(&mut contents.streams, stream)?
-            .shards
-            .push(shard);
+        owner.find(&mut contents.streams, stream)?.shards.push(shard);
     }
     let mut owner = Owner::default();
     for entry in transaction.open_table(codec::CONSUMERS)?.iter()? {

@@ -88,10 +88,8 @@ fn a_kill_at_any_operation_leaves_the_old_or_the_new_contents() {
 /// although the kernel lied about pages that it never wrote.
 #[test]
 fn what_returned_after_a_failed_sync_or_write_survives_a_power_cut() {
-    let faults: [fn(u64) -> DiskFault; 2] = [
-        |nth| DiskFault::SyncFails { nth },
-        |nth| DiskFault::WriteFails { nth },
-    ];
+    let faults: [fn(u64) -> DiskFault; 2] =
+        [|nth| DiskFault::SyncFails { nth }, |nth| DiskFault::WriteFails { nth }];
     for fault in faults {
         for nth in 1.. {
             let (disk, fs) = disk(nth);
@@ -198,9 +196,7 @@ fn a_truncated_catalog_is_lost() {
     let (disk, fs) = disk(1);
     let (catalog, _) = make(&fs, Path::new(DATA));
     catalog.create_stream(&stream(1, "orders", 2000)).unwrap();
-    catalog
-        .put_consumer(StreamId(1), &consumer("audit"))
-        .unwrap();
+    catalog.put_consumer(StreamId(1), &consumer("audit")).unwrap();
     drop(catalog);
     let path = Path::new(DATA).join(FILE_NAME);
     let len = disk.read_file(&path).unwrap().len() as u64;

@@ -61,13 +61,7 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(
-    StorageError,
-    TableError,
-    TransactionError,
-    CommitError,
-    DatabaseError
-);
+from_redb!(StorageError, TableError, TransactionError, CommitError, DatabaseError);
 
 /// The open database.
 pub(super) struct Store {
@@ -166,10 +160,7 @@ fn build(file: Arc<dyn File>, path: &Path, failure: &FirstFailure) -> Result<Dat
 }
 
 fn error_of(fault: Fault, path: &Path, failure: &FirstFailure) -> Error {
-    let catalog_error = |found: String| Error::Catalog {
-        path: path.to_owned(),
-        found,
-    };
+    let catalog_error = |found: String| Error::Catalog { path: path.to_owned(), found };
     match fault {
         Fault::Redb(error) => match failure.lock().take() {
             // A file that ends too early is damaged; the disk did what it was asked to.
@@ -179,11 +170,9 @@ fn error_of(fault: Fault, path: &Path, failure: &FirstFailure) -> Error {
             _ => catalog_error(error.to_string()),
         },
         Fault::Unreadable(found) => catalog_error(found),
-        Fault::Newer(found) => Error::NewerFormat {
-            path: path.to_owned(),
-            found,
-            known: codec::FORMAT,
-        },
+        Fault::Newer(found) => {
+            Error::NewerFormat { path: path.to_owned(), found, known: codec::FORMAT }
+        }
         Fault::NoStream(id) => catalog_error(format!("stream {id} is not in it")),
     }
 }
@@ -191,25 +180,13 @@ fn error_of(fault: Fault, path: &Path, failure: &FirstFailure) -> Error {
 /// Writes a whole catalog into an empty one.
 fn fill(transaction: &WriteTransaction, contents: &Contents) -> Result<(), Fault> {
     let mut meta = transaction.open_table(codec::META)?;
-    let run = Run {
-        clean: contents.clean,
-        unsynced: contents.unsynced,
-    };
+    let run = Run { clean: contents.clean, unsynced: contents.unsynced };
     let values = [
         (codec::FORMAT_KEY, codec::encode_format(codec::FORMAT)),
         (codec::RUN_KEY, codec::encode_run(run)),
-        (
-            codec::ITERATOR_KEY_KEY,
-            codec::encode_iterator_key(&contents.iterator_key),
-        ),
-        (
-            codec::NEXT_STREAM_ID_KEY,
-            codec::encode_next_stream_id(contents.next_stream_id),
-        ),
-        (
-            codec::TIMELINE_KEY,
-            codec::encode_timeline(&contents.timeline),
-        ),
+        (codec::ITERATOR_KEY_KEY, codec::encode_iterator_key(&contents.iterator_key)),
+        (codec::NEXT_STREAM_ID_KEY, codec::encode_next_stream_id(contents.next_stream_id)),
+        (codec::TIMELINE_KEY, codec::encode_timeline(&contents.timeline)),
     ];
     for (key, value) in values {
         meta.insert(key, value.as_slice())?;

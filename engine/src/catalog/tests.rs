@@ -10,16 +10,14 @@ use crate::hash_key::HashKeyRange;
 use crate::sequence::SequenceNumber;
 
 pub(super) fn stream(id: u64, name: &str, shard_count: u32) -> StreamEntry {
-    let shards = HashKeyRange::tile(shard_count)
-        .zip(0..)
-        .map(|(range, index)| ShardEntry {
-            id: ShardId(index),
-            range,
-            parents: [None, None],
-            created_ms: 1000 + id,
-            first_sequence: SequenceNumber::FIRST,
-            closed: None,
-        });
+    let shards = HashKeyRange::tile(shard_count).zip(0..).map(|(range, index)| ShardEntry {
+        id: ShardId(index),
+        range,
+        parents: [None, None],
+        created_ms: 1000 + id,
+        first_sequence: SequenceNumber::FIRST,
+        closed: None,
+    });
     StreamEntry {
         id: StreamId(id),
         name: name.parse().unwrap(),
@@ -32,10 +30,7 @@ pub(super) fn stream(id: u64, name: &str, shard_count: u32) -> StreamEntry {
 }
 
 pub(super) fn consumer(name: &str) -> ConsumerEntry {
-    ConsumerEntry {
-        name: name.parse().unwrap(),
-        created_ms: 5,
-    }
+    ConsumerEntry { name: name.parse().unwrap(), created_ms: 5 }
 }
 
 pub(super) fn mark(next: u64, trim_horizon: u64) -> ShardMark {
@@ -49,14 +44,8 @@ pub(super) fn mark(next: u64, trim_horizon: u64) -> ShardMark {
 }
 
 fn timeline(now_ms: u64) -> TimelineState {
-    let jump = Jump {
-        forward_ms: now_ms / 2,
-        held_ms: 1,
-    };
-    TimelineState {
-        now_ms,
-        jumps: vec![jump],
-    }
+    let jump = Jump { forward_ms: now_ms / 2, held_ms: 1 };
+    TimelineState { now_ms, jumps: vec![jump] }
 }
 
 /// A change, and what it does to a plain model of the catalog.
@@ -128,9 +117,7 @@ impl Step {
             Step::Record(id, shard, mark) => {
                 contents.timeline = timeline(mark.newest_arrival_ms);
                 if contents.streams.iter().any(|stream| stream.id.0 == *id) {
-                    contents
-                        .marks
-                        .insert((StreamId(*id), ShardId(*shard)), *mark);
+                    contents.marks.insert((StreamId(*id), ShardId(*shard)), *mark);
                 }
             }
             Step::Finish(now_ms) => {
@@ -218,11 +205,7 @@ fn marks_never_fall() {
     record(mark(8, 9));
     assert_eq!(stored(), mark(10, 9));
     // The same number in a later segment is further on.
-    let rolled = ShardMark {
-        segment_base: SequenceNumber(10),
-        offset: 0,
-        ..mark(10, 9)
-    };
+    let rolled = ShardMark { segment_base: SequenceNumber(10), offset: 0, ..mark(10, 9) };
     record(rolled);
     assert_eq!(stored(), rolled);
 }
@@ -277,9 +260,7 @@ fn a_rebuilt_catalog_takes_the_place_of_the_damaged_one_which_is_kept() {
         std::fs::write(&path, b"damaged").unwrap();
         Catalog::rebuild(Arc::clone(&fs), directory.path(), &contents).unwrap();
         assert_eq!(open(&fs, directory.path()).1, contents);
-        let kept = directory
-            .path()
-            .join(format!("catalog.redb.damaged-{number}"));
+        let kept = directory.path().join(format!("catalog.redb.damaged-{number}"));
         assert_eq!(std::fs::read(kept).unwrap(), b"damaged");
     }
     std::fs::remove_file(&path).unwrap();
@@ -298,10 +279,7 @@ fn a_change_to_a_stream_that_is_not_there_is_refused_and_harms_nothing() {
     catalog.forget_stream(absent).unwrap();
     catalog.create_stream(&stream(1, "orders", 1)).unwrap();
     drop(catalog);
-    assert_eq!(
-        open(&fs, directory.path()).1.streams,
-        [stream(1, "orders", 1)]
-    );
+    assert_eq!(open(&fs, directory.path()).1.streams, [stream(1, "orders", 1)]);
 }
 
 #[test]
@@ -317,9 +295,7 @@ fn the_secret_is_never_printed() {
 fn ten_thousand_streams_and_shards_are_opened() {
     let (directory, fs) = real();
     let mut contents = Contents::empty([1; 32]);
-    contents.streams = (1..=10_000)
-        .map(|id| stream(id, &format!("stream-{id}"), 1))
-        .collect();
+    contents.streams = (1..=10_000).map(|id| stream(id, &format!("stream-{id}"), 1)).collect();
     contents.next_stream_id = 10_001;
     Catalog::rebuild(Arc::clone(&fs), directory.path(), &contents).unwrap();
     let (catalog, _) = open(&fs, directory.path());
@@ -329,9 +305,7 @@ fn ten_thousand_streams_and_shards_are_opened() {
     println!("creating 10,000 shards took {:?}", started.elapsed());
     let shards = (0..10_000).map(|shard| (wide.id, ShardId(shard), mark(u64::from(shard), 1)));
     let started = Instant::now();
-    catalog
-        .record(&shards.collect::<Vec<_>>(), &TimelineState::default())
-        .unwrap();
+    catalog.record(&shards.collect::<Vec<_>>(), &TimelineState::default()).unwrap();
     println!("recording 10,000 marks took {:?}", started.elapsed());
     drop(catalog);
     let started = Instant::now();

@@ -9,31 +9,15 @@ type Decodes = fn(&[u8]) -> bool;
 fn examples() -> Vec<(Vec<u8>, Decodes)> {
     let closed = ShardEntry {
         id: ShardId(3),
-        range: HashKeyRange {
-            start: HashKey(7),
-            end: HashKey(u128::MAX),
-        },
+        range: HashKeyRange { start: HashKey(7), end: HashKey(u128::MAX) },
         parents: [Some(ShardId(1)), Some(ShardId(2))],
         created_ms: 5,
         first_sequence: SequenceNumber(6),
-        closed: Some(ShardClosed {
-            at_ms: 8,
-            last_sequence: SequenceNumber(9),
-        }),
+        closed: Some(ShardClosed { at_ms: 8, last_sequence: SequenceNumber(9) }),
     };
-    let open = ShardEntry {
-        parents: [None, None],
-        closed: None,
-        ..closed.clone()
-    };
-    assert_eq!(
-        decode_shard(ShardId(3), &encode_shard(&closed)),
-        Ok(closed.clone())
-    );
-    assert_eq!(
-        decode_shard(ShardId(3), &encode_shard(&open)),
-        Ok(open.clone())
-    );
+    let open = ShardEntry { parents: [None, None], closed: None, ..closed.clone() };
+    assert_eq!(decode_shard(ShardId(3), &encode_shard(&closed)), Ok(closed.clone()));
+    assert_eq!(decode_shard(ShardId(3), &encode_shard(&open)), Ok(open.clone()));
     let stream = StreamValue {
         name: "orders".parse().unwrap(),
         created_ms: 1 << 40,
@@ -41,17 +25,8 @@ fn examples() -> Vec<(Vec<u8>, Decodes)> {
         is_deleting: true,
     };
     assert_eq!(decode_stream(&encode_stream(&stream)), Ok(stream.clone()));
-    let timeline = TimelineState {
-        now_ms: 77,
-        jumps: vec![Jump {
-            forward_ms: 1,
-            held_ms: 2,
-        }],
-    };
-    assert_eq!(
-        decode_timeline(&encode_timeline(&timeline)),
-        Ok(timeline.clone())
-    );
+    let timeline = TimelineState { now_ms: 77, jumps: vec![Jump { forward_ms: 1, held_ms: 2 }] };
+    assert_eq!(decode_timeline(&encode_timeline(&timeline)), Ok(timeline.clone()));
     let mark = ShardMark {
         segment_base: SequenceNumber(1),
         offset: 2,
@@ -60,32 +35,18 @@ fn examples() -> Vec<(Vec<u8>, Decodes)> {
         trim_horizon: SequenceNumber(5),
     };
     assert_eq!(decode_mark(&encode_mark(&mark)), Ok(mark));
-    let consumer = ConsumerEntry {
-        name: "reader".parse().unwrap(),
-        created_ms: 12,
-    };
-    let run = Run {
-        clean: true,
-        unsynced: false,
-    };
+    let consumer = ConsumerEntry { name: "reader".parse().unwrap(), created_ms: 12 };
+    let run = Run { clean: true, unsynced: false };
     vec![
-        (encode_shard(&closed), |v| {
-            decode_shard(ShardId(3), v).is_ok()
-        }),
+        (encode_shard(&closed), |v| decode_shard(ShardId(3), v).is_ok()),
         (encode_shard(&open), |v| decode_shard(ShardId(3), v).is_ok()),
         (encode_stream(&stream), |v| decode_stream(v).is_ok()),
         (encode_timeline(&timeline), |v| decode_timeline(v).is_ok()),
         (encode_mark(&mark), |v| decode_mark(v).is_ok()),
-        (encode_consumer(&consumer), |v| {
-            decode_consumer("reader".parse().unwrap(), v).is_ok()
-        }),
+        (encode_consumer(&consumer), |v| decode_consumer("reader".parse().unwrap(), v).is_ok()),
         (encode_run(run), |v| decode_run(v).is_ok()),
-        (encode_iterator_key(&[7; 32]), |v| {
-            decode_iterator_key(v).is_ok()
-        }),
-        (encode_next_stream_id(9), |v| {
-            decode_next_stream_id(v).is_ok()
-        }),
+        (encode_iterator_key(&[7; 32]), |v| decode_iterator_key(v).is_ok()),
+        (encode_next_stream_id(9), |v| decode_next_stream_id(v).is_ok()),
         (encode_format(FORMAT), |v| decode_format(v).is_ok()),
     ]
 }
