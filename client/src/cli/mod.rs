@@ -1,0 +1,1 @@
+//! The client half of the command line. Empty as yet.

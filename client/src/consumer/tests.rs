@@ -1,0 +1,203 @@
+//! The reader against a server that fails on demand.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::fake::Fake;
+
+async fn stream(shards: u32) -> (Arc<Fake>, Client) {
+    let (fake, client) = Fake::start().await;
+    client.create_stream("s", shards).await.unwrap();
+    (fake, client)
+}
+
+fn fill(fake: &Fake, shard: usize, from: usize, count: usize) {
+    for number in from..from + count {
+        fake.append("s", shard, "k", number.to_string().as_bytes());
+    }
+}
+
+/// The data of all records up to the end, by shard, and the damage on the way.
+async fn read_all(mut reader: Reader) -> (BTreeMap<String, Vec<usize>>, Vec<DataLoss>) {
+    let mut read: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut losses = Vec::new();
+    while let Some(item) = reader.next().await {
+        match item.unwrap() {
+            Item::Batch(batch) => {
+                let numbers = batch.records.iter().map(number_of);
+                read.entry(batch.shard_id.to_string()).or_default().extend(numbers);
+            }
+            Item::Damage(damage) => losses.push(damage.loss),
+        }
+    }
+    (read, losses)
+}
+
+fn number_of(record: &v1::Record) -> usize {
+    std::str::from_utf8(&record.data).unwrap().parse().unwrap()
+}
+
+async fn next_numbers(reader: &mut Reader) -> Vec<usize> {
+    match reader.next().await.unwrap().unwrap() {
+        Item::Batch(batch) => batch.records.iter().map(number_of).collect(),
+        Item::Damage(damage) => panic!("{damage:?}"),
+    }
+}
+
+const SHARD_0: &str = "shardId-000000000000";
+
+#[tokio::test]
+async fn pull_and_push_give_every_record_of_every_shard_in_order() {
+    let (fake, client) = stream(3).await;
+    fake.order(|orders| orders.page_records = Some(7));
+    for shard in 0..3 {
+        fill(&fake, shard, 0, 20 * shard);
+    }
+    let from_start = || client.read("s").from(Position::TrimHorizon).until_tip(true);
+    for builder in [from_start(), from_start().push("app")] {
+        let (read, losses) = read_all(builder.start().await.unwrap()).await;
+        assert!(losses.is_empty());
+        assert_eq!(read.len(), 2, "an empty shard gives nothing");
+        assert_eq!(read["shardId-000000000001"], (0..20).collect::<Vec<_>>());
+        assert_eq!(read["shardId-000000000002"], (0..40).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn until_tip_ends_at_the_tip_as_it_was_at_the_start() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.page_records = Some(4));
+    fill(&fake, 0, 0, 10);
+    let from_start = || client.read("s").from(Position::TrimHorizon).until_tip(true);
+    for (round, builder) in [from_start(), from_start().push("app")].into_iter().enumerate() {
+        let reader = builder.start().await.unwrap();
+        // The reader has read one page at most, and now the tip moves.
+        fill(&fake, 0, 10 + round * 25, 25);
+        let (read, _) = read_all(reader).await;
+        assert_eq!(read[SHARD_0], (0..10 + round * 25).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn latest_gives_what_is_put_after_the_start() {
+    let (fake, client) = stream(1).await;
+    fill(&fake, 0, 0, 3);
+    let mut reader = client.read("s").start().await.unwrap();
+    fill(&fake, 0, 3, 1);
+    assert_eq!(next_numbers(&mut reader).await, [3]);
+}
+
+#[tokio::test]
+async fn a_position_is_a_number_or_a_time() {
+    let (fake, client) = stream(1).await;
+    fill(&fake, 0, 0, 5);
+    for (position, first) in [
+        (Position::AtSequenceNumber(3), 2),
+        (Position::AfterSequenceNumber(3), 3),
+        (Position::AtTimestamp(1_700_000_000_004), 3),
+    ] {
+        let builder = client.read("s").shard("0").from(position);
+        let mut reader = builder.start().await.unwrap();
+        assert_eq!(next_numbers(&mut reader).await[0], first, "{position:?}");
+    }
+    let all = client.read("s").from(Position::AtSequenceNumber(1)).start().await;
+    assert!(matches!(all, Err(Error::InvalidArgument { .. })));
+    let unknown = client.read("s").shard("7").start().await;
+    assert!(matches!(unknown, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_expired_iterator_is_renewed_where_reading_was() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.page_records = Some(1));
+    fill(&fake, 0, 0, 3);
+    let builder = client.read("s").from(Position::TrimHorizon);
+    let mut reader = builder.start().await.unwrap();
+    for number in 0..3 {
+        fake.order(|orders| orders.expire_iterators = 1);
+        assert_eq!(next_numbers(&mut reader).await, [number]);
+    }
+}
+
+#[tokio::test]
+async fn damage_is_reported_and_reading_goes_on_behind_it() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.damage = Some((4, 7)));
+    fill(&fake, 0, 0, 10);
+    let from_start = || client.read("s").from(Position::TrimHorizon).until_tip(true);
+    for builder in [from_start(), from_start().push("app")] {
+        let (read, losses) = read_all(builder.start().await.unwrap()).await;
+        assert_eq!(read[SHARD_0], [0, 1, 2, 6, 7, 8, 9]);
+        assert_eq!(losses.len(), 1);
+        assert_eq!((losses[0].first_lost, losses[0].next_readable), (4, 7));
+        assert_eq!(losses[0].file, "1.seg");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_is_made_again_behind_the_last_record() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| {
+        orders.page_records = Some(2);
+        orders.short_subscriptions = 2;
+    });
+    fill(&fake, 0, 0, 9);
+    let builder = client.read("s").from(Position::TrimHorizon).push("app");
+    let (read, _) = read_all(builder.until_tip(true).start().await.unwrap()).await;
+    assert_eq!(read[SHARD_0], (0..9).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_refused_as_too_early_is_tried_again() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.refuse_subscriptions = 2);
+    fill(&fake, 0, 0, 1);
+    let builder = client.read("s").from(Position::TrimHorizon).push("app");
+    let mut reader = builder.start().await.unwrap();
+    assert_eq!(next_numbers(&mut reader).await, [0]);
+}
+
+#[tokio::test]
+async fn a_deleted_stream_ends_its_readers_with_not_found() {
+    let (fake, client) = stream(2).await;
+    fill(&fake, 0, 0, 1);
+    let builder = client.read("s").from(Position::TrimHorizon);
+    let mut reader = builder.start().await.unwrap();
+    assert_eq!(next_numbers(&mut reader).await, [0]);
+    client.delete_stream("s", false).await.unwrap();
+    let error = reader.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+    assert!(reader.next().await.is_none());
+}
+
+#[tokio::test]
+async fn many_shards_take_turns_and_all_are_read() {
+    let shards = LONG_POLLS_MAX + 8;
+    let (fake, client) = stream(shards as u32).await;
+    for shard in 0..shards {
+        fill(&fake, shard, 0, 3);
+    }
+    let builder = client.read("s").from(Position::TrimHorizon).until_tip(true);
+    let (read, _) = read_all(builder.start().await.unwrap()).await;
+    assert_eq!(read.len(), shards);
+}
+
+#[test]
+fn children_wait_for_their_parents() {
+    let shard = |id: &str, parent: Option<&str>, is_open: bool| v1::Shard {
+        shard_id: id.to_owned(),
+        parent_shard_id: parent.map(str::to_owned),
+        sequence_number_range: Some(v1::SequenceNumberRange {
+            starting_sequence_number: 0,
+            ending_sequence_number: (!is_open).then_some(9),
+        }),
+        ..v1::Shard::default()
+    };
+    let all = [
+        shard("a", Some("trimmed away"), false),
+        shard("b", Some("a"), true),
+        shard("c", Some("a"), true),
+    ];
+    assert_eq!(starting_shards(&all, Position::TrimHorizon), ["a"]);
+    assert_eq!(starting_shards(&all, Position::Latest), ["b", "c"]);
+}
