@@ -33,9 +33,7 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> Self {
-        SystemClock {
-            start: Instant::now(),
-        }
+        SystemClock { start: Instant::now() }
     }
 }
 
@@ -60,9 +58,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock whose wall time is `wall_ms`.
     pub fn new(wall_ms: u64) -> Self {
-        ManualClock {
-            now: Mutex::new((wall_ms, Duration::ZERO)),
-        }
+        ManualClock { now: Mutex::new((wall_ms, Duration::ZERO)) }
     }
 
     /// Lets time pass on both clocks.
@@ -141,10 +137,7 @@ impl Timeline {
 
     /// What the catalog is to keep.
     pub fn state(&self) -> TimelineState {
-        TimelineState {
-            now_ms: self.now_ms,
-            jumps: self.jumps.clone(),
-        }
+        TimelineState { now_ms: self.now_ms, jumps: self.jumps.clone() }
     }
 
     /// The time now, milliseconds since 1970; never less than it was before.
@@ -203,10 +196,7 @@ impl Timeline {
             let oldest = self.jumps.remove(0);
             self.jumps[0].forward_ms += oldest.forward_ms;
         }
-        self.jumps.push(Jump {
-            forward_ms,
-            held_ms: 0,
-        });
+        self.jumps.push(Jump { forward_ms, held_ms: 0 });
     }
 }
 
@@ -241,10 +231,7 @@ mod tests {
         assert_eq!(line.observe(START_MS + YEAR_MS, ms(1000)), START_MS + 1000);
         assert!(line.is_jump_pending());
         let now = 1000 + CLOCK_JUMP_CONFIRM_MS;
-        assert_eq!(
-            line.observe(START_MS + YEAR_MS + now, ms(now)),
-            START_MS + YEAR_MS + now
-        );
+        assert_eq!(line.observe(START_MS + YEAR_MS + now, ms(now)), START_MS + YEAR_MS + now);
         // A record put at the start, kept for a day, is not a year old.
         let day = 24 * HOUR_MS;
         assert!(line.elapsed_now(day) < START_MS + HOUR_MS);
@@ -260,10 +247,7 @@ mod tests {
         let mut line = started();
         let day = 24 * HOUR_MS;
         assert_eq!(line.observe(START_MS - YEAR_MS, ms(1)), START_MS + 1);
-        assert_eq!(
-            line.observe(START_MS - YEAR_MS + day, ms(day)),
-            START_MS + day
-        );
+        assert_eq!(line.observe(START_MS - YEAR_MS + day, ms(day)), START_MS + day);
         let line = Timeline::resume(line.state(), START_MS - YEAR_MS + day, Duration::ZERO);
         assert_eq!(line.now_ms, START_MS + day);
     }
@@ -272,10 +256,7 @@ mod tests {
     fn time_for_which_no_server_ran_counts_for_retention_only_later() {
         let day = 24 * HOUR_MS;
         let mut line = Timeline::resume(started().state(), START_MS + 3 * day, Duration::ZERO);
-        assert_eq!(
-            line.observe(START_MS + 3 * day, Duration::ZERO),
-            START_MS + 3 * day
-        );
+        assert_eq!(line.observe(START_MS + 3 * day, Duration::ZERO), START_MS + 3 * day);
         assert_eq!(line.elapsed_now(day), START_MS);
         line.observe(START_MS + 4 * day, ms(day));
         assert_eq!(line.elapsed_now(day), START_MS + 4 * day);

@@ -78,10 +78,7 @@ pub struct IoFailure {
 impl IoFailure {
     /// Whether the disk, or the user's share of it, is full.
     pub fn is_full(&self) -> bool {
-        matches!(
-            self.source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        )
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -89,8 +86,7 @@ struct At(Option<u64>);
 
 impl std::fmt::Display for At {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0
-            .map_or(Ok(()), |offset| write!(f, " at offset {offset}"))
+        self.0.map_or(Ok(()), |offset| write!(f, " at offset {offset}"))
     }
 }
 

@@ -15,9 +15,7 @@ pub struct HashKey(pub u128);
 impl HashKey {
     /// MD5 of the key's UTF-8 bytes as an unsigned big-endian number: the service's rule.
     pub fn of(key: PartitionKey<'_>) -> HashKey {
-        HashKey(u128::from_be_bytes(
-            Md5::digest(key.as_str().as_bytes()).into(),
-        ))
+        HashKey(u128::from_be_bytes(Md5::digest(key.as_str().as_bytes()).into()))
     }
 }
 
@@ -88,23 +86,14 @@ mod tests {
         }
         // The service's own figures for three shards.
         let second = HashKeyRange::tile(3).nth(1).unwrap();
-        assert_eq!(
-            second.start.to_string(),
-            "113427455640312821154458202477256070485"
-        );
-        assert_eq!(
-            HashKeyRange::tile(2).nth(1).unwrap().start,
-            HashKey(1 << 127)
-        );
+        assert_eq!(second.start.to_string(), "113427455640312821154458202477256070485");
+        assert_eq!(HashKeyRange::tile(2).nth(1).unwrap().start, HashKey(1 << 127));
     }
 
     #[test]
     fn the_hash_of_a_key_is_its_md5() {
         let key = PartitionKey::from_bytes(b"a").unwrap();
-        assert_eq!(
-            HashKey::of(key),
-            HashKey(0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661)
-        );
+        assert_eq!(HashKey::of(key), HashKey(0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661));
     }
 
     #[test]
@@ -112,15 +101,7 @@ mod tests {
         let max = "340282366920938463463374607431768211455";
         assert_eq!(max.parse(), Ok(HashKey(u128::MAX)));
         assert_eq!("0".parse(), Ok(HashKey(0)));
-        for bad in [
-            "",
-            "-1",
-            "+1",
-            "01",
-            "0x1",
-            "1e3",
-            "340282366920938463463374607431768211456",
-        ] {
+        for bad in ["", "-1", "+1", "01", "0x1", "1e3", "340282366920938463463374607431768211456"] {
             assert_eq!(bad.parse::<HashKey>(), Err(InvalidName::HashKey), "{bad}");
         }
     }

@@ -95,10 +95,7 @@ impl FromStr for ShardId {
         if digits.is_empty() || digits.len() > 12 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(InvalidName::ShardId);
         }
-        digits
-            .parse()
-            .map(ShardId)
-            .map_err(|_| InvalidName::ShardId)
+        digits.parse().map(ShardId).map_err(|_| InvalidName::ShardId)
     }
 }
 
@@ -126,15 +123,7 @@ mod tests {
         for text in ["shardId-000000000012", "shardId-12", "12", "000000000012"] {
             assert_eq!(text.parse(), Ok(ShardId(12)), "{text}");
         }
-        for text in [
-            "",
-            "shardId-",
-            "shard-1",
-            "-1",
-            "+1",
-            "99999999999",
-            "0000000000001",
-        ] {
+        for text in ["", "shardId-", "shard-1", "-1", "+1", "99999999999", "0000000000001"] {
             assert!(text.parse::<ShardId>().is_err(), "{text}");
         }
         assert_eq!(ShardId(12).to_string(), "shardId-000000000012");

@@ -1,12 +1,55 @@
-//! engine
+//! Durable storage for streams: append-only logs, one per shard, on one machine.
+//!
+//! ```text
+//! DATA/ LOCK  catalog.redb  reserve  spare/  lost+found/
+//!       shards/STREAM/SHARD/00000000000000000001.seg
+//!                           | header | frame | frame | ...      zeros | footer |
+//! ```
+//!
+//! A put goes through [`Shard::append`]: it is numbered, stamped and encoded once, into the
+//! shard's staging buffer, in the very bytes in which it will be delivered. A committer swaps
+//! the buffer out, writes it as one frame, syncs, and only then are the put acknowledged and
+//! the records visible. Whatever is staged meanwhile is the next commit.
+//!
+//! A [`Cursor`] walks the frames below the durable end and hands out ranges of the memory map.
+//! What is not right down there is reported as [`error::Damage`] with file, offset and numbers,
+//! and the rest is served.
+//!
+//! The crate is synchronous: it knows no network and no async runtime. Files, clocks and
+//! randomness come through [`fs::Fs`], [`clock::Clock`] and [`entropy::Entropy`]; everything
+//! that happens in the background is a step that named threads call, or a simulation. The
+//! bytes on disk are described in `FORMAT.md`, and nowhere else.
+
 #![deny(unsafe_code)]
+
 pub mod catalog;
 pub mod clock;
+mod commit;
+mod engine;
 pub mod entropy;
 pub mod error;
 pub mod fs;
 pub mod hash_key;
+mod housekeeping;
 pub mod ids;
 pub mod limits;
+mod log;
+mod open;
 pub mod record;
+mod reserve;
+mod retention;
 pub mod sequence;
+mod shard;
+mod stats;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, EngineOptions, Environment, OpenReport};
+pub use error::{Damage, Error, Result};
+pub use log::cursor::{Page, ReadLimit};
+pub use log::header::FORMAT_VERSION;
+pub use log::writer::Durability;
+pub use shard::{AppendTicket, Appended, Cursor, Progress, Shard, Watermarks};
+pub use stats::{Histogram, Stats};
+pub use stream::{Consumer, Stream};

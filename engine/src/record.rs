@@ -69,17 +69,12 @@ impl<'a> RecordView<'a> {
         if bytes > RECORD_BYTES_MAX {
             return Err(RecordError::TooLarge { bytes });
         }
-        Ok(RecordView {
-            key,
-            explicit_hash_key,
-            data,
-        })
+        Ok(RecordView { key, explicit_hash_key, data })
     }
 
     /// Where the record goes: the explicit hash key, or the MD5 of the partition key.
     pub fn hash_key(&self) -> HashKey {
-        self.explicit_hash_key
-            .unwrap_or_else(|| HashKey::of(self.key))
+        self.explicit_hash_key.unwrap_or_else(|| HashKey::of(self.key))
     }
 
     /// What counts against limits: bytes of key and data.
@@ -95,11 +90,7 @@ impl<'a> RecordView<'a> {
 
     fn message_len(&self) -> usize {
         let field = |len: usize| 1 + varint_len(len as u64) + len;
-        let data = if self.data.is_empty() {
-            0
-        } else {
-            field(self.data.len())
-        };
+        let data = if self.data.is_empty() { 0 } else { field(self.data.len()) };
         FIXED_LEN + field(self.key.as_str().len()) + data
     }
 
@@ -159,11 +150,7 @@ impl<'a> EncodedRecord<'a> {
         let (sequence, rest) = fixed64(message, SEQUENCE_TAG)?;
         let (arrival_ms, rest) = fixed64(rest, ARRIVAL_TAG)?;
         let (key, rest) = delimited(rest, KEY_TAG)?;
-        let (data, rest) = if rest.is_empty() {
-            (rest, rest)
-        } else {
-            delimited(rest, DATA_TAG)?
-        };
+        let (data, rest) = if rest.is_empty() { (rest, rest) } else { delimited(rest, DATA_TAG)? };
         rest.is_empty().then_some(EncodedRecord {
             sequence: SequenceNumber(sequence),
             arrival_ms,
@@ -244,12 +231,8 @@ mod tests {
     fn a_record_reads_back_as_it_was_encoded_and_has_the_length_foretold() {
         let large = vec![7u8; RECORD_BYTES_MAX - 1];
         let long_key = "ä".repeat(256);
-        let cases = [
-            view("k", b""),
-            view("k", b"x"),
-            view(&long_key, &[0; 127]),
-            view("k", &large),
-        ];
+        let cases =
+            [view("k", b""), view("k", b"x"), view(&long_key, &[0; 127]), view("k", &large)];
         for record in cases {
             let mut out = b"before".to_vec();
             record.encode(SequenceNumber(u64::MAX - 1), 1_700_000_000_000, &mut out);
@@ -276,10 +259,7 @@ mod tests {
     #[test]
     fn keys_and_records_are_refused_by_size_and_encoding() {
         assert_eq!(PartitionKey::from_bytes(b""), Err(RecordError::KeyEmpty));
-        assert_eq!(
-            PartitionKey::from_bytes(b"\xff"),
-            Err(RecordError::KeyNotUtf8)
-        );
+        assert_eq!(PartitionKey::from_bytes(b"\xff"), Err(RecordError::KeyNotUtf8));
         let long = "ä".repeat(257);
         assert_eq!(
             PartitionKey::from_bytes(long.as_bytes()),
@@ -288,23 +268,13 @@ mod tests {
         let key = PartitionKey::from_bytes(b"k").unwrap();
         let data = vec![0; RECORD_BYTES_MAX];
         let bytes = RECORD_BYTES_MAX + 1;
-        assert_eq!(
-            RecordView::new(key, None, &data).err(),
-            Some(RecordError::TooLarge { bytes })
-        );
+        assert_eq!(RecordView::new(key, None, &data).err(), Some(RecordError::TooLarge { bytes }));
         assert!(RecordView::new(key, None, &data[1..]).is_ok());
     }
 
     #[test]
     fn varints_have_the_length_of_their_value() {
-        for (value, len) in [
-            (0, 1),
-            (127, 1),
-            (128, 2),
-            (16_383, 2),
-            (16_384, 3),
-            (u64::MAX, 10),
-        ] {
+        for (value, len) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
             let mut out = [0; 10];
             assert_eq!(varint_len(value), len);
             assert_eq!(put_varint(&mut out, value), len);

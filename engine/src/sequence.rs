@@ -23,11 +23,7 @@ impl SequenceNumber {
     /// second that is 58,000 years, so an overflow is a bug and panics.
     #[must_use]
     pub fn plus(self, count: u64) -> SequenceNumber {
-        SequenceNumber(
-            self.0
-                .checked_add(count)
-                .expect("a shard holds fewer than 2^64 records"),
-        )
+        SequenceNumber(self.0.checked_add(count).expect("a shard holds fewer than 2^64 records"))
     }
 }
 

@@ -54,11 +54,7 @@ impl MappedFile {
     pub(super) fn new(file: Arc<File>, len: usize) -> io::Result<MappedFile> {
         let map = MmapOptions::new().len(len).map_raw_read_only(&*file)?;
         let words = len.div_ceil(BLOCK_BYTES).div_ceil(64);
-        Ok(MappedFile {
-            map,
-            file,
-            populated: (0..words).map(|_| AtomicU64::new(0)).collect(),
-        })
+        Ok(MappedFile { map, file, populated: (0..words).map(|_| AtomicU64::new(0)).collect() })
     }
 
     fn is_populated(&self, block: usize) -> bool {
@@ -118,9 +114,7 @@ impl MappedFile {
                 Err(Errno::INVAL) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(Errno::FAULT) => {
-                    return Err(io::Error::other(
-                        "the file cannot be read: input/output error",
-                    ));
+                    return Err(io::Error::other("the file cannot be read: input/output error"));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -67,6 +67,7 @@ pub trait Fs: Send + Sync + 'static {
 }
 
 /// An open file. All methods may be called from several threads at once.
+#[expect(clippy::len_without_is_empty, reason = "no one asks whether a segment is empty")]
 pub trait File: Send + Sync {
     /// Bytes of the file.
     fn len(&self) -> io::Result<u64>;

@@ -40,20 +40,13 @@ impl RealFs {
     }
 
     fn file(self, file: fs::File) -> Arc<dyn File> {
-        Arc::new(RealFile {
-            file: Arc::new(file),
-            read_mode: self.read_mode,
-        })
+        Arc::new(RealFile { file: Arc::new(file), read_mode: self.read_mode })
     }
 }
 
 impl Fs for RealFs {
     fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
+        let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         if let Err(error) = reserve(&file, len) {
             // Half a file is of no use to anyone and would be in the way of the next try.
             // Should removing it fail as well, the first error is still the one to tell.
@@ -65,10 +58,7 @@ impl Fs for RealFs {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(access == Access::Write)
-            .open(path)?;
+        let file = fs::OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
         Ok(self.file(file))
     }
 
@@ -108,11 +98,7 @@ impl Fs for RealFs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         // `flock`: the kernel releases it with the process, however that ends, and children
         // do not inherit it because the descriptor closes on exec.
         match file.try_lock() {
@@ -135,9 +121,8 @@ impl Fs for RealFs {
         /// The magic numbers, from `linux/magic.h` and the file systems' own sources: btrfs,
         /// zfs, bcachefs, and overlayfs, which hides what lies below.
         const COPY_ON_WRITE: [u64; 4] = [0x9123_683E, 0x2FC1_2FC1, 0xCA45_1A4E, 0x794C_7630];
-        retry_on_intr(|| rustix::fs::statfs(path)).map_or(true, |stat| {
-            !COPY_ON_WRITE.contains(&(stat.f_type as u64 & 0xFFFF_FFFF))
-        })
+        retry_on_intr(|| rustix::fs::statfs(path))
+            .map_or(true, |stat| !COPY_ON_WRITE.contains(&(stat.f_type as u64 & 0xFFFF_FFFF)))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -349,10 +334,7 @@ mod tests {
         fs.sync_dir(dir.path()).unwrap();
         let mut entries = fs.list(dir.path()).unwrap();
         entries.sort();
-        let names: Vec<_> = entries
-            .iter()
-            .map(|entry| (&*entry.name, entry.is_dir))
-            .collect();
+        let names: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.is_dir)).collect();
         assert_eq!(names, [("b", false), ("d", true)]);
         fs.remove(&at("b")).unwrap();
         fs.remove_dir(&at("d")).unwrap();
@@ -377,9 +359,7 @@ mod tests {
     #[test]
     fn zeroed_and_released_ranges_read_as_zeros_and_keep_the_length() {
         let dir = directory();
-        let file = RealFs::default()
-            .create(&dir.path().join("a"), MIB)
-            .unwrap();
+        let file = RealFs::default().create(&dir.path().join("a"), MIB).unwrap();
         for erase in [File::zero, File::release] {
             file.write_at(0, &vec![7; MIB as usize]).unwrap();
             erase(&*file, 4096, MIB - 4096).unwrap();
@@ -395,9 +375,7 @@ mod tests {
     #[test]
     fn next_data_never_skips_what_was_written() {
         let dir = directory();
-        let file = RealFs::default()
-            .create(&dir.path().join("a"), MIB)
-            .unwrap();
+        let file = RealFs::default().create(&dir.path().join("a"), MIB).unwrap();
         file.write_at(MIB / 2, b"data").unwrap();
         assert!(file.next_data(0).unwrap().unwrap() <= MIB / 2);
         assert_eq!(file.next_data(MIB / 2 + 1).unwrap(), Some(MIB / 2 + 1));
@@ -442,9 +420,7 @@ mod tests {
     #[test]
     fn every_living_slice_and_every_part_of_it_holds_the_map() {
         let dir = directory();
-        let file = RealFs::default()
-            .create(&dir.path().join("a"), MIB)
-            .unwrap();
+        let file = RealFs::default().create(&dir.path().join("a"), MIB).unwrap();
         let map = file.map(MIB).unwrap();
         let slice = Arc::clone(&map).slice(0, 100).unwrap();
         let part = slice.slice(10..20);
@@ -464,12 +440,7 @@ mod tests {
             let map = fs.create(&path, MIB).unwrap().map(MIB).unwrap();
             // Warm, so that the length alone can tell.
             Arc::clone(&map).slice(0, MIB as usize).unwrap();
-            fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(5000)
-                .unwrap();
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(5000).unwrap();
             let lost = Arc::clone(&map).slice(MIB / 2, 100).unwrap_err();
             assert_eq!(lost.kind(), io::ErrorKind::UnexpectedEof);
             assert_eq!(&*map.slice(4900, 100).unwrap(), [0; 100]);
@@ -480,17 +451,8 @@ mod tests {
     fn a_file_truncated_before_it_was_ever_read_still_gives_what_it_has() {
         let dir = directory();
         let path = dir.path().join("a");
-        let map = RealFs::default()
-            .create(&path, MIB)
-            .unwrap()
-            .map(MIB)
-            .unwrap();
-        fs::OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(5000)
-            .unwrap();
+        let map = RealFs::default().create(&path, MIB).unwrap().map(MIB).unwrap();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(5000).unwrap();
         assert!(Arc::clone(&map).slice(4900, 101).is_err());
         assert_eq!(&*map.slice(4900, 100).unwrap(), [0; 100]);
     }
@@ -508,15 +470,7 @@ mod tests {
         let fs = RealFs::default();
         let path = dir.path().join("a");
         fs.create(&path, 10).unwrap();
-        assert!(
-            fs.open(&path, Access::Read)
-                .unwrap()
-                .write_at(0, b"x")
-                .is_err()
-        );
-        fs.open(&path, Access::Write)
-            .unwrap()
-            .write_at(0, b"x")
-            .unwrap();
+        assert!(fs.open(&path, Access::Read).unwrap().write_at(0, b"x").is_err());
+        fs.open(&path, Access::Write).unwrap().write_at(0, b"x").unwrap();
     }
 }

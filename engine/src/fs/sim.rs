@@ -89,9 +89,7 @@ impl SimFs {
     }
 
     fn from_disk(disk: Disk) -> SimFs {
-        SimFs {
-            disk: Arc::new(Mutex::new(disk)),
-        }
+        SimFs { disk: Arc::new(Mutex::new(disk)) }
     }
 
     /// Cuts the power: the disk as a restart finds it. Everything that was open on this one
@@ -203,19 +201,13 @@ impl SimFs {
     }
 
     fn handle(&self, ino: Ino, access: Access) -> Arc<dyn File> {
-        Arc::new(SimFile {
-            disk: Arc::clone(&self.disk),
-            ino,
-            access,
-        })
+        Arc::new(SimFile { disk: Arc::clone(&self.disk), ino, access })
     }
 }
 
 impl fmt::Debug for SimFs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimFs")
-            .field("ops", &self.ops())
-            .finish_non_exhaustive()
+        f.debug_struct("SimFs").field("ops", &self.ops()).finish_non_exhaustive()
     }
 }
 
@@ -379,9 +371,7 @@ impl File for SimFile {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
-        look(&self.disk, |disk| {
-            Ok(disk.file(self.ino)?.current().next_data(offset))
-        })
+        look(&self.disk, |disk| Ok(disk.file(self.ino)?.current().next_data(offset)))
     }
 
     fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {

@@ -94,8 +94,7 @@ impl Disk {
     /// Forgets files that nothing can bring back.
     fn collect(&mut self) {
         let live = self.names.collect();
-        self.files
-            .retain(|ino, file| file.handles > 0 || live.contains(ino));
+        self.files.retain(|ino, file| file.handles > 0 || live.contains(ino));
         self.dirs.retain(|ino| live.contains(ino));
     }
 
@@ -112,10 +111,7 @@ impl Disk {
             if !self.dirs.contains(&ino) {
                 return Err(Errno::NOTDIR.into());
             }
-            ino = self
-                .names
-                .get(&Name { dir: ino, name })
-                .ok_or(Errno::NOENT)?;
+            ino = self.names.get(&Name { dir: ino, name }).ok_or(Errno::NOENT)?;
         }
         Ok(ino)
     }
@@ -365,10 +361,7 @@ impl Disk {
 
     pub(super) fn space(&self) -> Space {
         let total = self.capacity.unwrap_or(CAPACITY_BYTES);
-        Space {
-            free: total.saturating_sub(self.used()),
-            total,
-        }
+        Space { free: total.saturating_sub(self.used()), total }
     }
 
     pub(super) fn set_free(&mut self, free_bytes: Option<u64>) {
@@ -429,9 +422,7 @@ impl Disk {
 
 fn end(offset: u64, len: u64) -> io::Result<u64> {
     // The kernel's offsets are signed.
-    let end = offset
-        .checked_add(len)
-        .filter(|end| i64::try_from(*end).is_ok());
+    let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
     end.ok_or_else(|| Errno::INVAL.into())
 }
 

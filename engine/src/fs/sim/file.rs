@@ -92,11 +92,7 @@ impl FileState {
         self.clear(offset, len);
         let end = offset + len;
         let first = pages(0, offset).end;
-        let last = if end == self.current.len() {
-            pages(0, end).end
-        } else {
-            end / PAGE_BYTES
-        };
+        let last = if end == self.current.len() { pages(0, end).end } else { end / PAGE_BYTES };
         self.blocks.remove(&(first..last.max(first)));
     }
 
@@ -118,10 +114,7 @@ impl FileState {
 
     /// The file after the process that had it open has ended.
     pub(super) fn after_kill(&self) -> FileState {
-        FileState {
-            handles: 0,
-            ..self.clone()
-        }
+        FileState { handles: 0, ..self.clone() }
     }
 
     /// The file after a power cut.
@@ -143,11 +136,6 @@ impl FileState {
         for page in content.present(0, len) {
             blocks = blocks.with(page..page + 1);
         }
-        FileState {
-            durable: content.clone(),
-            current: content,
-            blocks,
-            ..FileState::default()
-        }
+        FileState { durable: content.clone(), current: content, blocks, ..FileState::default() }
     }
 }

@@ -116,11 +116,7 @@ impl Names {
         for change in self.choose(survives).0 {
             change.apply(&mut names);
         }
-        Names {
-            current: names.clone(),
-            durable: names,
-            pending: Vec::new(),
-        }
+        Names { current: names.clone(), durable: names, pending: Vec::new() }
     }
 
     /// Splits the pending changes into the chosen ones, with what they take along, and the
@@ -170,8 +166,7 @@ impl Names {
         self.durable.retain(|name, _| live.contains(&name.dir));
         // A rename out of a living directory still matters there.
         let is_rename = |change: &Change| matches!(change, Change::Rename { .. });
-        self.pending
-            .retain(|change| is_rename(change) || live.contains(&change.home()));
+        self.pending.retain(|change| is_rename(change) || live.contains(&change.home()));
         live
     }
 }

@@ -69,10 +69,7 @@ fn a_process_that_dies_loses_nothing_but_its_handles_and_locks() {
     }
     let taken = next.lock(path("/LOCK")).unwrap();
     drop(lock);
-    assert!(
-        next.lock(path("/LOCK")).is_err(),
-        "a dead holder releases nothing here"
-    );
+    assert!(next.lock(path("/LOCK")).is_err(), "a dead holder releases nothing here");
     drop(taken);
     // What was only written is still not durable.
     let file = next.open(path("/a"), Access::Read).unwrap();
@@ -125,10 +122,7 @@ fn a_rename_without_a_sync_of_the_directory_may_be_undone_but_never_loses_the_fi
         fs.sync_dir(path("/shards")).unwrap();
         names(&fs.crash())
     });
-    assert_eq!(
-        durable.into_iter().next().unwrap(),
-        ["/shards/2", "/shards/keep"]
-    );
+    assert_eq!(durable.into_iter().next().unwrap(), ["/shards/2", "/shards/keep"]);
 }
 
 impl SimFs {
@@ -162,11 +156,7 @@ fn a_failed_sync_drops_the_pages_and_a_retry_proves_nothing() {
         file.sync().unwrap_err();
         file.write_at(512, &[3; 512]).unwrap();
         file.sync().unwrap();
-        assert_eq!(
-            fs.read_file("/a").unwrap()[0],
-            2,
-            "it still reads as written"
-        );
+        assert_eq!(fs.read_file("/a").unwrap()[0], 2, "it still reads as written");
         let restarted = fs.kill().crash();
         let bytes = restarted.read_file("/a").unwrap();
         assert_eq!((bytes[0], bytes[512]), (1, 3));
@@ -194,11 +184,7 @@ fn faults_come_at_the_operation_that_was_named() {
     fs.inject(Fault::SyncFails { nth: 1 });
     fs.clear_faults();
     file.sync().unwrap();
-    fs.inject(Fault::FlipBit {
-        path: "/a".into(),
-        offset: 9,
-        bit: 7,
-    });
+    fs.inject(Fault::FlipBit { path: "/a".into(), offset: 9, bit: 7 });
     assert_eq!(fs.crash().read_file("/a").unwrap()[9], 0x81);
 }
 
@@ -229,11 +215,7 @@ fn without_space_nothing_is_reserved_and_freed_space_is_space_again() {
     reserved.release(MIB / 2, MIB / 2).unwrap();
     assert_eq!(fs.space(path("/")).unwrap().free, MIB / 2);
     fs.remove(path("/b")).unwrap();
-    assert_eq!(
-        fs.space(path("/")).unwrap().free,
-        MIB / 2,
-        "the handle holds it"
-    );
+    assert_eq!(fs.space(path("/")).unwrap().free, MIB / 2, "the handle holds it");
     drop(reserved);
     assert_eq!(fs.space(path("/")).unwrap().free, MIB);
     let restarted = fs.kill();
@@ -371,10 +353,7 @@ fn the_same_seed_gives_the_same_disk() {
         fs.rename(path("/a"), path("/c")).unwrap();
         let restarted = fs.crash();
         let files = restarted.files();
-        let bytes = files
-            .iter()
-            .map(|(path, _)| restarted.read_file(path))
-            .collect::<Vec<_>>();
+        let bytes = files.iter().map(|(path, _)| restarted.read_file(path)).collect::<Vec<_>>();
         (files, bytes)
     };
     for seed in 0..20 {
@@ -386,10 +365,7 @@ fn the_same_seed_gives_the_same_disk() {
 fn large_files_and_crashes_cost_little() {
     let fs = SimFs::new(1);
     let files: Vec<_> = (0..100)
-        .map(|index| {
-            fs.create(&PathBuf::from(format!("/{index}")), 64 * MIB)
-                .unwrap()
-        })
+        .map(|index| fs.create(&PathBuf::from(format!("/{index}")), 64 * MIB).unwrap())
         .collect();
     for file in &files {
         file.write_at(0, b"x").unwrap();

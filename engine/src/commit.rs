@@ -1,0 +1,129 @@
+//! Group commit: who commits what, and when.
+//!
+//! ```text
+//!   append -> staging of the shard -> ready queue -> a committer takes the shard's writer
+//!                  ^                                   and its staged batch, commits, gives
+//!                  |  the next batch fills meanwhile   the writer back and wakes the waiters
+//! ```
+//!
+//! There is no timer: a commit starts the moment a committer is free, and what arrives while
+//! it syncs is the next batch. A shard stands in the queue at most once and has one writer,
+//! which is moved out of it for a commit; so it has one commit in flight, and the syncs of
+//! different shards overlap. [`Shared::commit_step`] is one turn of a committer; the engine's
+//! threads call it in a loop, a simulated run calls it when its seed says so.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Timeline};
+use crate::log::writer::LogHost;
+use crate::shard::Shard;
+use crate::stats::Counters;
+
+/// What all shards of an engine share.
+pub(crate) struct Shared {
+    pub(crate) host: Arc<LogHost>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeline: Mutex<Timeline>,
+    pub(crate) counters: Counters,
+    /// Bytes staged in all shards.
+    pub(crate) staged_bytes: AtomicUsize,
+    /// Woken whenever staged bytes became fewer.
+    pub(crate) room: Notify,
+    /// Whether the last commit that needed space found none.
+    pub(crate) is_disk_full: AtomicBool,
+    ready: Mutex<Ready>,
+    ready_changed: Condvar,
+    /// Shards whose durable end is to be recorded soon.
+    pub(crate) unmarked: Mutex<Vec<Arc<Shard>>>,
+}
+
+#[derive(Default)]
+struct Ready {
+    shards: VecDeque<Arc<Shard>>,
+    is_stopping: bool,
+    /// Commits under way.
+    busy: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(host: Arc<LogHost>, clock: Arc<dyn Clock>, timeline: Timeline) -> Shared {
+        Shared {
+            host,
+            clock,
+            timeline: Mutex::new(timeline),
+            counters: Counters::default(),
+            staged_bytes: AtomicUsize::new(0),
+            room: Notify::new(),
+            is_disk_full: AtomicBool::new(false),
+            ready: Mutex::default(),
+            ready_changed: Condvar::new(),
+            unmarked: Mutex::default(),
+        }
+    }
+
+    /// The time on the engine's timeline.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let (wall_ms, monotonic) = (self.clock.wall_ms(), self.clock.monotonic());
+        self.timeline.lock().observe(wall_ms, monotonic)
+    }
+
+    /// Puts a shard into the ready queue. The shard takes care to stand in it once.
+    pub(crate) fn enqueue(&self, shard: Arc<Shard>) {
+        self.ready.lock().shards.push_back(shard);
+        self.ready_changed.notify_one();
+    }
+
+    /// Commits the staged batch of the shard that waits longest. False: none waits.
+    pub(crate) fn commit_step(&self) -> bool {
+        let shard = {
+            let mut ready = self.ready.lock();
+            let Some(shard) = ready.shards.pop_front() else { return false };
+            ready.busy += 1;
+            shard
+        };
+        shard.commit();
+        self.commit_done();
+        true
+    }
+
+    fn commit_done(&self) {
+        let mut ready = self.ready.lock();
+        ready.busy -= 1;
+        if ready.is_stopping && ready.busy == 0 && ready.shards.is_empty() {
+            self.ready_changed.notify_all();
+        }
+    }
+
+    /// The life of a committer thread: until the engine stops and nothing is staged any more.
+    pub(crate) fn commit_loop(&self) {
+        loop {
+            let mut ready = self.ready.lock();
+            while ready.shards.is_empty() {
+                // A commit under way may put its shard back into the queue.
+                if ready.is_stopping && ready.busy == 0 {
+                    return;
+                }
+                self.ready_changed.wait(&mut ready);
+            }
+            drop(ready);
+            self.commit_step();
+        }
+    }
+
+    /// Makes the committers end once they have committed everything staged.
+    pub(crate) fn stop_committers(&self) {
+        self.ready.lock().is_stopping = true;
+        self.ready_changed.notify_all();
+    }
+
+    /// Gives back staged bytes.
+    pub(crate) fn release_staged(&self, bytes: usize) {
+        self.staged_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.room.notify_waiters();
+    }
+}

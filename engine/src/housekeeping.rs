@@ -1,0 +1,235 @@
+//! What happens beside the data path: recording durable ends, background syncs, retention,
+//! removing deleted streams, letting idle shards rest.
+//!
+//! One thread calls [`Housekeeper::step`], which does whatever is due by the monotonic clock
+//! and never sleeps; a simulated run calls it when its seed says so.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::engine::Inner;
+use crate::error::{IoContext, Result};
+use crate::fs::Fs;
+use crate::ids::StreamId;
+use crate::log::paths::Paths;
+use crate::log::writer::Durability;
+use crate::retention;
+use crate::stream::Stream;
+
+/// How often the thread looks whether something is due. Durable ends are recorded no more
+/// often than this, so that the catalog's syncs stay few beside those of the data path.
+const PERIOD: Duration = Duration::from_millis(200);
+/// Durability `os`: a power cut loses about this much.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Retention is counted in hours; this bounds how late a record goes.
+const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// The timeline and all marks are recorded at least this often.
+const RECORD_EVERY: Duration = Duration::from_secs(60);
+/// A shard without a commit for this long gives its file and buffer back.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+
+/// When each duty was last done.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    sync: Duration,
+    retention: Duration,
+    record: Duration,
+}
+
+/// The duties and their times.
+pub(crate) struct Housekeeper {
+    done: Mutex<Done>,
+    is_stopping: Mutex<bool>,
+    stopped: Condvar,
+}
+
+impl Housekeeper {
+    pub(crate) fn new(monotonic: Duration) -> Housekeeper {
+        let done = Done { sync: monotonic, retention: monotonic, record: monotonic };
+        Housekeeper {
+            done: Mutex::new(done),
+            is_stopping: Mutex::new(false),
+            stopped: Condvar::new(),
+        }
+    }
+
+    /// The life of the housekeeping thread: until the engine stops or is gone.
+    pub(crate) fn run(engine: &Weak<Inner>) {
+        while let Some(inner) = engine.upgrade() {
+            let keeper = &inner.housekeeper;
+            let mut is_stopping = keeper.is_stopping.lock();
+            if !*is_stopping {
+                keeper.stopped.wait_for(&mut is_stopping, PERIOD);
+            }
+            if *is_stopping {
+                return;
+            }
+            drop(is_stopping);
+            keeper.step(&inner);
+        }
+    }
+
+    /// Ends the thread at its next look.
+    pub(crate) fn stop(&self) {
+        *self.is_stopping.lock() = true;
+        self.stopped.notify_all();
+    }
+
+    /// Makes the thread look at once.
+    pub(crate) fn wake(&self) {
+        self.stopped.notify_all();
+    }
+
+    /// Does whatever is due.
+    pub(crate) fn step(&self, inner: &Inner) {
+        let monotonic = inner.shared.clock.monotonic();
+        let is_due = |last: &mut Duration, every: Duration| {
+            let due = monotonic.saturating_sub(*last) >= every;
+            if due {
+                *last = monotonic;
+            }
+            due
+        };
+        let (sync, retention, record) = {
+            let mut done = self.done.lock();
+            let sync = is_due(&mut done.sync, SYNC_EVERY);
+            let retention = is_due(&mut done.retention, RETENTION_EVERY);
+            (sync, retention, is_due(&mut done.record, RECORD_EVERY))
+        };
+        if sync && inner.shared.host.durability == Durability::Os {
+            sync_all(inner);
+        }
+        reap_deleted(inner);
+        if retention {
+            retain(inner);
+            rest_idle(inner, monotonic);
+            inner.reserve.renew();
+        }
+        let unmarked = std::mem::take(&mut *inner.shared.unmarked.lock());
+        if record || !unmarked.is_empty() {
+            // What is due for one shard is cheap for all: it is one transaction.
+            let streams = inner.all_streams();
+            if let Err(error) = inner.record_marks(&streams, false) {
+                tracing::warn!(%error, "durable ends could not be recorded; recovery scans more");
+            }
+        }
+    }
+}
+
+fn sync_all(inner: &Inner) {
+    for stream in inner.all_streams() {
+        for shard in stream.shards() {
+            if let Some(Err(error)) = shard.with_writer(|writer| writer.sync()) {
+                tracing::error!(stream = %stream.name(), shard = %shard.id(), %error, "sync failed");
+            }
+        }
+    }
+}
+
+/// Raises horizons, records them, and only then drops what lies below.
+fn retain(inner: &Inner) {
+    let now_ms = inner.shared.now_ms();
+    let streams = inner.all_streams();
+    let mut risen = Vec::new();
+    for stream in &streams {
+        let retention_ms = u64::from(stream.retention_hours()) * 3_600_000;
+        let elapsed_now_ms = inner.shared.timeline.lock().elapsed_now(retention_ms);
+        for shard in stream.shards() {
+            retention::seal_old(shard, retention_ms, now_ms);
+            match retention::risen_horizon(shard, retention_ms, elapsed_now_ms) {
+                Ok(Some(horizon)) => risen.push((stream.id(), shard, horizon)),
+                Ok(None) => {}
+                Err(error) => {
+                    let (stream, shard) = (stream.name(), shard.id());
+                    tracing::warn!(%stream, %shard, %error, "retention could not read the shard");
+                }
+            }
+        }
+    }
+    if risen.is_empty() {
+        return;
+    }
+    let marks: Vec<_> = risen
+        .iter()
+        .filter_map(|(stream, shard, horizon)| {
+            let mut mark = shard.mark()?;
+            mark.trim_horizon = mark.trim_horizon.max(*horizon);
+            Some((*stream, shard.id(), mark))
+        })
+        .collect();
+    let timeline = inner.shared.timeline.lock().state();
+    if let Err(error) = inner.with_reserve(|| inner.catalog.record(&marks, &timeline)) {
+        tracing::warn!(%error, "trim horizons could not be recorded; nothing is dropped");
+        return;
+    }
+    let recorded: std::collections::BTreeSet<_> =
+        marks.iter().map(|(stream, shard, _)| (*stream, *shard)).collect();
+    for (stream, shard, horizon) in risen {
+        if !recorded.contains(&(stream, shard.id())) {
+            continue;
+        }
+        shard.view().raise_trim_horizon(horizon);
+        if let Err(error) = retention::drop_segments(&inner.shared, shard) {
+            tracing::warn!(shard = %shard.id(), %error, "old segments could not be dropped");
+        }
+    }
+}
+
+fn rest_idle(inner: &Inner, monotonic: Duration) {
+    for stream in inner.all_streams() {
+        for shard in stream.shards() {
+            if shard.idle_for(monotonic) >= IDLE_AFTER {
+                shard.rest();
+            }
+        }
+    }
+}
+
+/// Removes the files of deleted streams, and their tombstones once the files are gone.
+fn reap_deleted(inner: &Inner) {
+    let deleting = std::mem::take(&mut inner.streams.lock().deleting);
+    for stream in deleting {
+        if let Err(error) = reap(inner, &stream) {
+            tracing::warn!(stream = %stream.name(), %error, "files of a deleted stream remain");
+            inner.streams.lock().deleting.push(stream);
+        }
+    }
+}
+
+fn reap(inner: &Inner, stream: &Arc<Stream>) -> Result<()> {
+    let host = &inner.shared.host;
+    if stream.shards().iter().any(|shard| shard.is_writing()) {
+        // A commit under way may still make a file: it ends first.
+        inner.streams.lock().deleting.push(stream.clone());
+        return Ok(());
+    }
+    remove_tree(host.fs.as_ref(), &host.paths, stream.id())?;
+    inner.with_reserve(|| inner.catalog.forget_stream(stream.id()))
+}
+
+/// Removes all files of a stream, durably.
+pub(crate) fn remove_tree(fs: &dyn Fs, paths: &Paths, stream: StreamId) -> Result<()> {
+    let dir = paths.stream(stream);
+    let shards = match fs.list(&dir) {
+        Ok(shards) => shards,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).at("list", &dir, None),
+    };
+    for shard in shards {
+        let shard_dir = dir.join(&shard.name);
+        if !shard.is_dir {
+            fs.remove(&shard_dir).at("remove", &shard_dir, None)?;
+            continue;
+        }
+        for entry in fs.list(&shard_dir).at("list", &shard_dir, None)? {
+            let path = shard_dir.join(&entry.name);
+            fs.remove(&path).at("remove", &path, None)?;
+        }
+        fs.remove_dir(&shard_dir).at("remove", &shard_dir, None)?;
+    }
+    fs.remove_dir(&dir).at("remove", &dir, None)?;
+    let parent = paths.shards();
+    fs.sync_dir(&parent).at("sync", &parent, None)
+}

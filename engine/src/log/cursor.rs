@@ -1,0 +1,577 @@
+//! Reading a log: from a number onwards, in ranges of the bytes on disk.
+//!
+//! A cursor walks frames below the published end and hands out their payloads as they are: the
+//! entries of `records` in the reply. A frame's payload is checked against its CRC once per
+//! pass, before its first byte leaves. Where a frame is not right the cursor says what is lost
+//! and where reading goes on, and does so again whenever it is asked for the lost numbers;
+//! asked for later ones, it steps over the damage.
+//!
+//! It reads through a *window*: one slice of the map that covers the next frames, so that a
+//! page of many frames costs one slice and no copy.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Damage, Error, IoContext, Result};
+use crate::log::LogView;
+use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
+use crate::log::header::FRAMES_START;
+use crate::log::scan::Scanner;
+use crate::log::segment::{Fence, OpenSegment, Segment};
+use crate::record::{entry, entry_stamp};
+use crate::sequence::SequenceNumber;
+
+/// Bytes of a window, unless a single frame needs more.
+const WINDOW_BYTES: u64 = 1 << 20;
+
+/// How much a page may hold. It holds at least one record if there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadLimit {
+    /// Records at most.
+    pub records: usize,
+    /// Encoded bytes at most.
+    pub bytes: usize,
+}
+
+/// What one read gave.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// One after the other exactly the encoded `records` of the reply.
+    pub ranges: Vec<Bytes>,
+    /// Records in the ranges.
+    pub records: usize,
+    /// Bytes of the ranges.
+    pub bytes: usize,
+    /// Where reading goes on.
+    pub next: SequenceNumber,
+    /// When the last record of the page arrived; `None` in an empty page.
+    pub last_arrival_ms: Option<u64>,
+    /// How far the position lies behind the newest record, in milliseconds: 0 at the tip, else
+    /// the age of the last record of the page.
+    pub millis_behind: u64,
+}
+
+/// A position in a log, and what it takes to read on from there quickly.
+pub(crate) struct LogCursor {
+    view: Arc<LogView>,
+    position: SequenceNumber,
+    place: Option<Place>,
+}
+
+/// Where the frame stands that holds, or follows, the position.
+struct Place {
+    segment: Arc<Segment>,
+    open: Arc<OpenSegment>,
+    owner: Option<Owner>,
+    offset: u64,
+    /// The number that the frame at `offset` has if none are missing.
+    expected: SequenceNumber,
+    /// The frame at `offset`, once its payload was found right, and how far into it we are.
+    inside: Option<Inside>,
+    window: (u64, Bytes),
+}
+
+#[derive(Clone, Copy)]
+struct Inside {
+    header: FrameHeader,
+    /// Payload bytes before `position`.
+    consumed: usize,
+    /// The number of the entry at `consumed`.
+    at: SequenceNumber,
+}
+
+/// What a step of the walk found.
+enum Step {
+    Frame(FrameHeader),
+    Tip,
+}
+
+impl LogCursor {
+    pub(crate) fn new(view: Arc<LogView>, position: SequenceNumber) -> LogCursor {
+        LogCursor { view, position, place: None }
+    }
+
+    pub(crate) fn position(&self) -> SequenceNumber {
+        self.position
+    }
+
+    /// Goes on at `to`.
+    pub(crate) fn seek(&mut self, to: SequenceNumber) {
+        if to != self.position {
+            self.position = to;
+            self.place = None;
+        }
+    }
+
+    /// Whether the next read leaves the newest segment: it may have to wait for the disk.
+    pub(crate) fn is_cold(&self) -> bool {
+        let segments = self.view.segments();
+        match (segments.last(), &self.place) {
+            (None, _) => false,
+            (Some(last), Some(place)) => !Arc::ptr_eq(last, &place.segment),
+            (Some(last), None) => self.position < last.base(),
+        }
+    }
+
+    /// Reads on. An empty page means the tip is reached.
+    pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Page> {
+        let horizon = self.view.trim_horizon();
+        if self.position < horizon {
+            self.seek(horizon);
+        }
+        let mut page = Page::default();
+        while page.records < limit.records && page.bytes < limit.bytes.max(1) {
+            let before = page.records;
+            match self.step() {
+                Ok(Step::Tip) => break,
+                Ok(Step::Frame(header)) => {
+                    if let Err(error) = self.take(header, limit, &mut page) {
+                        // What is good so far goes out first; the damage is met again next time.
+                        if page.records > 0 {
+                            break;
+                        }
+                        return Err(error);
+                    }
+                    if page.records == before {
+                        break;
+                    }
+                }
+                Err(_) if page.records > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        page.next = self.position;
+        Ok(page)
+    }
+
+    /// The number of the first record that arrived at or after `arrival_ms`; the tip where
+    /// there is none yet.
+    pub(crate) fn seek_time(&mut self, arrival_ms: u64) -> Result<SequenceNumber> {
+        let segments = self.view.segments();
+        // Segments open lazily, so their times are asked for in order of a binary search.
+        let (mut low, mut high) = (0, segments.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            segments[middle].open(&self.view.cache)?;
+            let ends_before =
+                segments[middle].extent().is_some_and(|extent| extent.last_arrival_ms < arrival_ms);
+            if ends_before { low = middle + 1 } else { high = middle }
+        }
+        let Some(segment) = segments.get(low) else {
+            self.seek(self.view.tip());
+            return Ok(self.position);
+        };
+        let start = segment.index_at_time(arrival_ms).map_or(segment.base(), |entry| entry.base);
+        self.seek(start.max(self.view.trim_horizon()));
+        loop {
+            let header = match self.step() {
+                Ok(Step::Tip) => break,
+                Ok(Step::Frame(header)) => header,
+                Err(Error::Damage(damage)) => {
+                    self.seek(damage.next_readable);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if header.last_arrival_ms < arrival_ms {
+                self.leave(&header);
+                continue;
+            }
+            // The record is in this frame: look at the entries one by one.
+            match self.entry_at_time(header, arrival_ms) {
+                Ok(true) => break,
+                Ok(false) => self.leave(&header),
+                Err(Error::Damage(damage)) => self.seek(damage.next_readable),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.position)
+    }
+
+    fn entry_at_time(&mut self, header: FrameHeader, arrival_ms: u64) -> Result<bool> {
+        let payload = self.enter(&header)?;
+        let place = self.place.as_mut().expect("enter keeps the place");
+        let inside = place.inside.as_mut().expect("entered");
+        while inside.consumed < payload.len() {
+            let Some((bytes, arrived)) = border(&payload[inside.consumed..]) else {
+                return Err(self.fence(Fault::Foreign, Some(header))?);
+            };
+            if inside.at >= self.position && arrived >= arrival_ms {
+                self.position = inside.at;
+                return Ok(true);
+            }
+            inside.consumed += bytes;
+            inside.at = inside.at.next();
+        }
+        Ok(false)
+    }
+
+    /// Adds what fits of a frame to the page.
+    fn take(&mut self, header: FrameHeader, limit: ReadLimit, page: &mut Page) -> Result<()> {
+        let payload = self.enter(&header)?;
+        let place = self.place.as_mut().expect("enter keeps the place");
+        let inside = place.inside.as_mut().expect("entered");
+        let records_left = limit.records - page.records;
+        let bytes_left = limit.bytes.saturating_sub(page.bytes);
+
+        let whole = inside.at == header.base
+            && inside.at >= self.position
+            && header.count as usize <= records_left
+            && payload.len() <= bytes_left;
+        if whole {
+            page.records += header.count as usize;
+            page.bytes += payload.len();
+            page.last_arrival_ms = Some(header.last_arrival_ms);
+            page.ranges.push(payload);
+            self.leave(&header);
+            return Ok(());
+        }
+
+        while inside.at < self.position && inside.consumed < payload.len() {
+            let Some((bytes, _)) = border(&payload[inside.consumed..]) else {
+                return Err(self.fence(Fault::Foreign, Some(header))?);
+            };
+            inside.consumed += bytes;
+            inside.at = inside.at.next();
+        }
+        let start = inside.consumed;
+        let (mut end, mut taken) = (start, 0);
+        while end < payload.len() && taken < records_left {
+            let Some((bytes, arrived)) = border(&payload[end..]) else {
+                return Err(self.fence(Fault::Foreign, Some(header))?);
+            };
+            let is_first = page.records + taken == 0;
+            if end - start + bytes > bytes_left && !is_first {
+                break;
+            }
+            end += bytes;
+            taken += 1;
+            page.last_arrival_ms = Some(arrived);
+        }
+        if taken > 0 {
+            page.records += taken;
+            page.bytes += end - start;
+            page.ranges.push(payload.slice(start..end));
+        }
+        inside.consumed = end;
+        inside.at = inside.at.plus(taken as u64);
+        self.position = self.position.max(inside.at);
+        if end == payload.len() {
+            self.leave(&header);
+        }
+        Ok(())
+    }
+
+    /// The payload of the frame at the place, found right; moves inside it.
+    fn enter(&mut self, header: &FrameHeader) -> Result<Bytes> {
+        let place = self.place.as_mut().expect("a frame was found at a place");
+        let offset = place.offset + FRAME_HEADER_BYTES as u64;
+        let len = header.payload_bytes as usize;
+        let payload = match place.bytes(offset, len) {
+            Ok(Some(payload)) => payload,
+            Ok(None) => return Err(self.fence(Fault::Short, Some(*header))?),
+            Err(error) => return Err(self.unreadable(error, Some(*header))?),
+        };
+        let place = self.place.as_mut().expect("a frame was found at a place");
+        if place.inside.is_none() {
+            if !header.matches(&payload) {
+                return Err(self.fence(Fault::PayloadCrc, Some(*header))?);
+            }
+            place.inside = Some(Inside { header: *header, consumed: 0, at: header.base });
+        }
+        Ok(payload)
+    }
+
+    /// Steps behind a frame.
+    fn leave(&mut self, header: &FrameHeader) {
+        let place = self.place.as_mut().expect("a frame was found at a place");
+        place.pass(header);
+        self.position = self.position.max(header.next());
+    }
+
+    /// Finds the frame that holds the position or is the first behind it, over gaps, the ends
+    /// of segments, and damage that ends before the position.
+    fn step(&mut self) -> Result<Step> {
+        loop {
+            if self.place.is_none() && !self.find_place()? {
+                return self.at_tip();
+            }
+            let place = self.place.as_mut().expect("just found");
+            if let Some(inside) = &place.inside {
+                return Ok(Step::Frame(inside.header));
+            }
+            let end = place.segment.extent().map_or(FRAMES_START, |extent| extent.end);
+            if place.offset >= end {
+                if !self.next_segment()? {
+                    return self.at_tip();
+                }
+                continue;
+            }
+            if let Some(fence) = place.segment.fence_at(place.offset) {
+                self.pass(fence)?;
+                continue;
+            }
+            let header = match place.header_at() {
+                Ok(Ok(header)) => header,
+                Ok(Err(fault)) => {
+                    self.add_fence(fault, None)?;
+                    continue;
+                }
+                Err(error) => return Err(self.unreadable(error, None)?),
+            };
+            if header.next() <= self.position {
+                place.pass(&header);
+                continue;
+            }
+            if header.is_lost() {
+                // `repair` has put it on record; readers go on without a further word.
+                place.pass(&header);
+                self.position = header.next();
+                continue;
+            }
+            if header.base > self.position {
+                if !header.follows_gap() {
+                    return Err(self.missing(header.base));
+                }
+                self.position = header.base;
+            }
+            return Ok(Step::Frame(header));
+        }
+    }
+
+    /// Chooses segment and frame by the position. False where there is no segment.
+    fn find_place(&mut self) -> Result<bool> {
+        let segments = self.view.segments();
+        let behind = segments.partition_point(|segment| segment.base() <= self.position);
+        let Some(segment) = segments.get(behind.saturating_sub(1)) else { return Ok(false) };
+        self.place = Some(self.enter_segment(segment)?);
+        Ok(true)
+    }
+
+    fn enter_segment(&self, segment: &Arc<Segment>) -> Result<Place> {
+        let open = match segment.open(&self.view.cache) {
+            Ok(open) => open,
+            Err(Error::Io(failure)) if failure.source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(self.file_gone(segment));
+            }
+            Err(error) => return Err(error),
+        };
+        let entry = segment.index_at_sequence(self.position);
+        let (offset, expected) =
+            entry.map_or((FRAMES_START, segment.base()), |entry| (entry.offset, entry.base));
+        Ok(Place {
+            segment: segment.clone(),
+            owner: open.header.as_ref().map(crate::log::header::SegmentHeader::owner),
+            open,
+            offset,
+            expected,
+            inside: None,
+            window: (0, Bytes::new()),
+        })
+    }
+
+    /// A file was taken away under a running server: all its numbers are lost.
+    fn file_gone(&self, segment: &Arc<Segment>) -> Error {
+        Error::Damage(Damage {
+            stream: self.view.stream,
+            shard: self.view.shard,
+            file: segment.path().to_owned(),
+            offset: 0,
+            first_lost: self.position,
+            next_readable: self.first_behind(segment),
+            found: "no such file",
+        })
+    }
+
+    /// Moves to the segment behind the place's. False where there is none.
+    fn next_segment(&mut self) -> Result<bool> {
+        let place = self.place.as_ref().expect("the caller stands in a segment");
+        let segments = self.view.segments();
+        let following = segments.partition_point(|segment| segment.base() <= place.segment.base());
+        let Some(segment) = segments.get(following) else { return Ok(false) };
+        self.place = Some(self.enter_segment(segment)?);
+        Ok(true)
+    }
+
+    /// At the end of the last segment: the tip, or damage that no later frame tells of.
+    fn at_tip(&mut self) -> Result<Step> {
+        let tip = self.view.tip();
+        if self.position < tip {
+            if let Some(damage) = self.view.tip_damage() {
+                let first_lost = damage.first_lost.max(self.position);
+                return Err(Error::Damage(Damage { first_lost, ..damage }));
+            }
+            // The writer may have published between our look at the segment and at the tip.
+            let is_behind = self.view.segments().last().is_some_and(|last| {
+                last.extent().is_some_and(|extent| extent.next > self.position)
+            });
+            if is_behind {
+                self.place = None;
+                return self.step();
+            }
+            self.position = tip;
+        }
+        Ok(Step::Tip)
+    }
+
+    /// Steps over a fence, or reports it where the position lies in it.
+    fn pass(&mut self, fence: Fence) -> Result<()> {
+        if self.position < fence.next_readable {
+            return Err(self.damage(fence));
+        }
+        let place = self.place.as_mut().expect("a fence stands in a segment");
+        place.offset = fence.resume;
+        place.expected = fence.next_readable;
+        Ok(())
+    }
+
+    fn damage(&self, fence: Fence) -> Error {
+        let place = self.place.as_ref().expect("a fence stands in a segment");
+        Error::Damage(Damage {
+            stream: self.view.stream,
+            shard: self.view.shard,
+            file: place.segment.path().to_owned(),
+            offset: fence.offset,
+            first_lost: fence.first_lost.max(self.position),
+            next_readable: fence.next_readable,
+            found: fence.found,
+        })
+    }
+
+    /// Numbers are missing before a frame that does not say that this is harmless.
+    fn missing(&self, base: SequenceNumber) -> Error {
+        let place = self.place.as_ref().expect("a frame stands in a segment");
+        Error::Damage(Damage {
+            stream: self.view.stream,
+            shard: self.view.shard,
+            file: place.segment.path().to_owned(),
+            offset: place.offset,
+            first_lost: self.position,
+            next_readable: base,
+            found: "sequence numbers are missing before this frame",
+        })
+    }
+
+    /// Fences off what stands at the place and gives the error for it.
+    fn fence(&mut self, fault: Fault, header: Option<FrameHeader>) -> Result<Error> {
+        let fence = self.add_fence(fault, header)?;
+        Ok(self.damage(fence))
+    }
+
+    fn add_fence(&mut self, fault: Fault, header: Option<FrameHeader>) -> Result<Fence> {
+        let place = self.place.as_mut().expect("damage stands in a segment");
+        place.inside = None;
+        let place = self.place.as_ref().expect("damage stands in a segment");
+        let segment = &place.segment;
+        let end = segment.extent().map_or(FRAMES_START, |extent| extent.end);
+        let (resume, next_readable) = match header {
+            // The header is right, so the next frame stands where it says.
+            Some(header) => (place.offset + header.frame_bytes(), header.next()),
+            None => match place.resume_behind(end)? {
+                Some(found) => found,
+                None => (end, self.first_behind(segment)),
+            },
+        };
+        let fence = Fence {
+            offset: place.offset,
+            resume,
+            first_lost: place.expected.min(next_readable),
+            next_readable,
+            found: fault.describe(),
+        };
+        if segment.add_fence(fence) {
+            self.view.cache.note_damage();
+            tracing::error!(
+                file = %segment.path().display(),
+                offset = fence.offset,
+                first_lost = fence.first_lost.0,
+                next_readable = fence.next_readable.0,
+                found = fence.found,
+                "damage found while reading"
+            );
+        }
+        Ok(fence)
+    }
+
+    /// The first number of the segment behind this one, or the tip.
+    fn first_behind(&self, segment: &Segment) -> SequenceNumber {
+        let segments = self.view.segments();
+        let following = segments.iter().find(|other| other.base() > segment.base());
+        following.map_or(self.view.tip(), |following| following.base())
+    }
+
+    /// The disk would not give bytes that lie below the end: the file was cut from outside, or
+    /// the medium has failed.
+    fn unreadable(&mut self, error: std::io::Error, header: Option<FrameHeader>) -> Result<Error> {
+        use std::io::ErrorKind::{InvalidInput, UnexpectedEof};
+        match error.kind() {
+            UnexpectedEof | InvalidInput => self.fence(Fault::Short, header),
+            _ => {
+                let place = self.place.as_ref().expect("a read is in a segment");
+                Err(error).at("read", place.segment.path(), place.offset)
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The header of the frame at the place.
+    fn header_at(&mut self) -> std::io::Result<Result<FrameHeader, Fault>> {
+        let Some(owner) = self.owner else { return Ok(Err(Fault::Foreign)) };
+        let Some(bytes) = self.bytes(self.offset, FRAME_HEADER_BYTES)? else {
+            return Ok(Err(Fault::Short));
+        };
+        let bytes = bytes.as_ref().try_into().expect("a slice of the asked length");
+        Ok(FrameHeader::decode(bytes, owner))
+    }
+
+    /// `len` bytes at `offset`, from the window or a new one; `None` beyond the readable end.
+    fn bytes(&mut self, offset: u64, len: usize) -> std::io::Result<Option<Bytes>> {
+        let end = self.segment.extent().map_or(0, |extent| extent.end);
+        if offset + len as u64 > end {
+            return Ok(None);
+        }
+        let (start, window) = &self.window;
+        let inside = offset >= *start && offset + len as u64 <= start + window.len() as u64;
+        if !inside {
+            let wanted = (len as u64).max(WINDOW_BYTES).min(end - offset) as usize;
+            self.window = (offset, self.open.map.clone().slice(offset, wanted)?);
+        }
+        let from = (offset - self.window.0) as usize;
+        Ok(Some(self.window.1.slice(from..from + len)))
+    }
+
+    /// Where the next valid frame behind damage stands, and its number.
+    fn resume_behind(&self, end: u64) -> Result<Option<(u64, SequenceNumber)>> {
+        let Some(owner) = self.owner else { return Ok(None) };
+        let path = self.segment.path();
+        let mut scanner =
+            Scanner::new(self.open.file.as_ref(), owner, end).at("read", path, self.offset)?;
+        let mut at = self.offset;
+        // The frame that cannot be read may be followed by more of its kind.
+        while at < end {
+            if let Some((resume, header)) =
+                scanner.successor(at, self.expected).at("read", path, at)?
+            {
+                return Ok(Some((resume, header.base)));
+            }
+            at += FRAME_BYTES_MAX;
+        }
+        Ok(None)
+    }
+
+    /// Steps behind a frame.
+    fn pass(&mut self, header: &FrameHeader) {
+        self.offset += header.frame_bytes();
+        self.expected = header.next();
+        self.inside = None;
+    }
+}
+
+/// Length and arrival time of the entry at the start of `bytes`. `None` cannot happen below a
+/// right CRC unless another program wrote the file; it is then treated as damage.
+fn border(bytes: &[u8]) -> Option<(usize, u64)> {
+    let (len, message) = entry(bytes)?;
+    Some((len, entry_stamp(message)?.1))
+}

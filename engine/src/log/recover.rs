@@ -1,0 +1,434 @@
+//! Opening a log: where does it end, and what is wrong below its end?
+//!
+//! The catalog gives a *mark*, a lower bound of what is durable. After a clean stop the mark is
+//! the end and nothing is read. Otherwise the frames behind the mark are walked, and where the
+//! walk meets something that is no valid frame, [`judge`] decides from a table: the clean end,
+//! a torn *tail*, which is cut, or *damage*, which is fenced off and reported. What tells tail
+//! from damage is evidence that the bytes were durable once: the mark, a footer, a later
+//! segment, or a later valid frame that was built when they already were.
+//!
+//! Before the log serves anything, the frames behind the mark are written again and synced,
+//! and the rest of the segment is zeroed and synced. A sync alone would not do: after one that
+//! failed in an earlier life, the kernel may hold pages as clean that never reached the disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalog::ShardMark;
+use crate::error::{Damage, IoContext, Result};
+use crate::fs::{Access, File, Fs};
+use crate::ids::{ShardId, StreamId};
+use crate::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_NUMBERS_SKIPPED};
+use crate::log::frame::{Fault, FrameHeader};
+use crate::log::header::{FRAMES_START, SegmentHeader};
+use crate::log::index::{Index, footer_bytes};
+use crate::log::paths::{parse_segment_name, segment_name};
+use crate::log::scan::{Found, Scanner};
+use crate::log::segment::{Extent, Fence, Segment, read_footer};
+use crate::log::writer::Tail;
+use crate::sequence::SequenceNumber;
+
+/// What is known about the bytes where a walk stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Evidence {
+    /// The recorded durable end, the segment's footer or the name of a later segment lies
+    /// above this place.
+    pub(crate) recorded_above: bool,
+    /// A later valid frame of the same life says that numbers from here on were durable.
+    pub(crate) proven_above: bool,
+}
+
+/// What the place is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Nothing was ever written here.
+    End,
+    /// A write that was under way when the power went: cut.
+    Tail,
+    /// Something that was durable is gone: fenced off and reported.
+    Damage,
+}
+
+/// The recovery table of `FORMAT.md`.
+pub(crate) fn judge(fault: Fault, evidence: Evidence) -> Verdict {
+    match (evidence.recorded_above || evidence.proven_above, fault) {
+        (true, _) => Verdict::Damage,
+        (false, Fault::Zeros) => Verdict::End,
+        (false, _) => Verdict::Tail,
+    }
+}
+
+/// What an opening log starts from.
+pub(crate) struct Start {
+    pub(crate) stream: StreamId,
+    pub(crate) shard: ShardId,
+    pub(crate) dir: PathBuf,
+    /// The number of the shard's first record.
+    pub(crate) first_sequence: SequenceNumber,
+    pub(crate) mark: Option<ShardMark>,
+    /// The mark is the end.
+    pub(crate) is_clean: bool,
+    /// The last run acknowledged before the sync.
+    pub(crate) is_unsynced: bool,
+}
+
+/// An opened log.
+pub(crate) struct Recovered {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) tail: Tail,
+    /// What the next record's number is at least.
+    pub(crate) next: SequenceNumber,
+    pub(crate) trim_horizon: SequenceNumber,
+    pub(crate) damage: Vec<Damage>,
+    /// The last of `damage`, if no frame stands behind it.
+    pub(crate) tip_damage: Option<Damage>,
+    pub(crate) scanned_bytes: u64,
+    pub(crate) truncated_bytes: u64,
+}
+
+/// Opens the log in `start.dir`.
+pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
+    let mut bases = Vec::new();
+    match fs.list(&start.dir) {
+        Ok(entries) => bases.extend(entries.iter().filter_map(|e| parse_segment_name(&e.name))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).at("list", &start.dir, None),
+    }
+    bases.sort_unstable();
+    let mark = start.mark.unwrap_or(ShardMark {
+        segment_base: SequenceNumber(0),
+        offset: FRAMES_START,
+        next_sequence: start.first_sequence,
+        newest_arrival_ms: 0,
+        trim_horizon: start.first_sequence,
+    });
+    let walk = Walk {
+        fs,
+        start,
+        mark,
+        segments: Vec::new(),
+        expected: start.first_sequence,
+        claimed: mark.next_sequence,
+        last_arrival_ms: mark.newest_arrival_ms,
+        damage: Vec::new(),
+        ends_in_damage: false,
+        active: None,
+        scanned_bytes: 0,
+        truncated_bytes: 0,
+    };
+    walk.run(&bases)
+}
+
+struct Walk<'a> {
+    fs: &'a dyn Fs,
+    start: &'a Start,
+    mark: ShardMark,
+    segments: Vec<Arc<Segment>>,
+    /// The number that the next frame has if none are missing.
+    expected: SequenceNumber,
+    /// A number that was handed out is below this.
+    claimed: SequenceNumber,
+    last_arrival_ms: u64,
+    damage: Vec<Damage>,
+    ends_in_damage: bool,
+    active: Option<(Arc<Segment>, u64, u64, u64)>,
+    scanned_bytes: u64,
+    truncated_bytes: u64,
+}
+
+impl Walk<'_> {
+    fn run(mut self, bases: &[SequenceNumber]) -> Result<Recovered> {
+        let mark = self.mark;
+        // Everything before the marked segment is sealed, and opens when it is read.
+        let first = bases.partition_point(|&base| base < mark.segment_base);
+        for &base in &bases[..first] {
+            self.segments.push(Arc::new(Segment::lazy(self.path(base), base)));
+        }
+        let marked = bases.get(first).filter(|&&base| base == mark.segment_base);
+        // Retention may have removed the marked segment; nothing else may.
+        let all_trimmed = mark.trim_horizon >= mark.next_sequence;
+        if marked.is_none() && mark.segment_base > SequenceNumber(0) && !all_trimmed {
+            let path = self.path(mark.segment_base);
+            let next = bases.get(first).copied().unwrap_or(mark.next_sequence);
+            let from = mark.segment_base.max(mark.trim_horizon);
+            self.report(path, 0, from, next.max(from), "no such file");
+            self.ends_in_damage = first == bases.len();
+        }
+        self.expected = match (marked, bases.get(first)) {
+            (None, Some(&base)) => base,
+            _ => mark.next_sequence,
+        };
+        if self.start.is_clean && marked.is_some() && first + 1 == bases.len() {
+            self.trust(mark);
+        } else {
+            for (index, &base) in bases.iter().enumerate().skip(first) {
+                let offset = if base == mark.segment_base { mark.offset } else { FRAMES_START };
+                let following = bases.get(index + 1).copied();
+                self.walk_segment(base, offset, following)?;
+            }
+        }
+        Ok(self.finish())
+    }
+
+    fn path(&self, base: SequenceNumber) -> PathBuf {
+        self.start.dir.join(segment_name(base))
+    }
+
+    /// After a clean stop the mark is the end.
+    fn trust(&mut self, mark: ShardMark) {
+        let extent = Extent {
+            end: mark.offset,
+            next: mark.next_sequence,
+            last_arrival_ms: mark.newest_arrival_ms,
+        };
+        // The writer reads the header, and the reader the index, when they first need them.
+        let segment = Segment::trusted(self.path(mark.segment_base), mark.segment_base, extent);
+        let segment = Arc::new(segment);
+        self.active = Some((segment.clone(), mark.offset, SEGMENT_BYTES_FIRST, 0));
+        self.segments.push(segment);
+    }
+
+    /// Walks one segment from `offset`, and makes its end fit to be written on.
+    fn walk_segment(
+        &mut self,
+        base: SequenceNumber,
+        offset: u64,
+        following: Option<SequenceNumber>,
+    ) -> Result<()> {
+        let path = self.path(base);
+        let access = if following.is_none() { Access::Write } else { Access::Read };
+        let file = self.fs.open(&path, access).at("open", &path, None)?;
+        let header = SegmentHeader::read(file.as_ref(), &path)?.filter(|header| {
+            let identity = &header.identity;
+            header.base == base
+                && (identity.stream, identity.shard) == (self.start.stream, self.start.shard)
+                && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes)
+        });
+        let Some(header) = header else {
+            let next = following.unwrap_or(self.mark.next_sequence).max(self.expected);
+            self.report(path.clone(), 0, self.expected, next, "no valid segment header");
+            self.expected = next;
+            self.ends_in_damage = true;
+            self.active = None;
+            self.segments.push(Arc::new(Segment::lazy(path, base)));
+            return Ok(());
+        };
+        // The number was durable as a part of the file's name before any frame was.
+        self.claimed = self.claimed.max(base);
+        let footer = read_footer(file.as_ref(), &header);
+        let limit = header.segment_bytes - footer_bytes(header.segment_bytes);
+        let mut scanner =
+            Scanner::new(file.as_ref(), header.owner(), limit).at("read", &path, offset)?;
+        let mut index = Index::default();
+        let mut fences = Vec::new();
+        let mut at = offset;
+        let mut end = Ending::Clean;
+        self.ends_in_damage = false;
+        loop {
+            let (fault, claim) = match scanner.at(at, self.expected).at("read", &path, at)? {
+                Found::Full => break,
+                Found::Frame(frame) => {
+                    if frame.base > self.expected && !frame.follows_gap() {
+                        let missing = "sequence numbers are missing before this frame";
+                        self.report(path.clone(), at, self.expected, frame.base, missing);
+                    }
+                    self.accept(&frame);
+                    index.note(&frame, at);
+                    at += frame.frame_bytes();
+                    continue;
+                }
+                Found::Fault(fault, header) => (fault, header),
+            };
+            let successors = self.successors(&mut scanner, at).at("read", &path, at)?;
+            let recorded = footer
+                .as_ref()
+                .map_or(self.mark.next_sequence, |footer| footer.next.max(self.mark.next_sequence));
+            let evidence = Evidence {
+                recorded_above: recorded > self.expected
+                    || (following.is_some() && fault != Fault::Zeros),
+                proven_above: successors
+                    .as_ref()
+                    .is_some_and(|found| found.durable_below > self.expected),
+            };
+            match judge(fault, evidence) {
+                Verdict::End => break,
+                Verdict::Tail => {
+                    // Numbers that a valid header claims were handed out, if to no avail.
+                    let claimed = claim.map_or(self.expected, |header| header.next());
+                    let torn = successors.as_ref().map_or(claimed, |found| found.last.max(claimed));
+                    self.claimed = self.claimed.max(torn);
+                    end = Ending::Torn;
+                    break;
+                }
+                Verdict::Damage => {}
+            }
+            let (resume, next) = match &successors {
+                Some(found) => (found.offset, found.base),
+                None => (limit, following.unwrap_or(recorded).max(self.expected)),
+            };
+            let fence = Fence {
+                offset: at,
+                resume,
+                first_lost: self.expected,
+                next_readable: next,
+                found: fault.describe(),
+            };
+            self.report(path.clone(), at, fence.first_lost, next, fence.found);
+            fences.push(fence);
+            self.expected = next;
+            at = resume;
+            if successors.is_none() {
+                end = Ending::Damaged;
+                break;
+            }
+        }
+        self.scanned_bytes += scanner.bytes_read;
+
+        if following.is_none() && end != Ending::Damaged {
+            if end == Ending::Torn {
+                self.truncated_bytes += limit - at;
+            }
+            let zero_to = if footer.is_none() { Some(header.segment_bytes) } else { None };
+            make_durable(file.as_ref(), offset, at, zero_to).at("rewrite", &path, offset)?;
+        }
+        let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
+        // Frames before the mark were not walked: their index is learnt from the file.
+        let segment = match offset == FRAMES_START {
+            true => Segment::known(path, base, extent, index),
+            false => Segment::trusted(path, base, extent),
+        };
+        for fence in fences {
+            segment.add_fence(fence);
+        }
+        let segment = Arc::new(segment);
+        self.ends_in_damage = end == Ending::Damaged;
+        self.active = match end {
+            Ending::Damaged => None,
+            _ => Some((segment.clone(), at, header.segment_bytes, header.created_ms)),
+        };
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    fn accept(&mut self, frame: &FrameHeader) {
+        self.expected = frame.next();
+        self.claimed = self.claimed.max(frame.next());
+        self.last_arrival_ms = self.last_arrival_ms.max(frame.last_arrival_ms);
+    }
+
+    /// The valid frames behind a bad place, and what the newest of them proves.
+    fn successors(&self, scanner: &mut Scanner<'_>, at: u64) -> std::io::Result<Option<Later>> {
+        let Some((offset, first)) = scanner.successor(at, self.expected)? else {
+            return Ok(None);
+        };
+        let mut later = Later {
+            offset,
+            base: first.base,
+            durable_below: first.durable_below,
+            last: first.next(),
+        };
+        let mut next = offset + first.frame_bytes();
+        // A later frame may know more; the walk ends with the segment at the latest.
+        while let Found::Frame(frame) = scanner.at(next, later.last)? {
+            later.durable_below = later.durable_below.max(frame.durable_below);
+            later.last = frame.next();
+            next += frame.frame_bytes();
+        }
+        Ok(Some(later))
+    }
+
+    fn report(
+        &mut self,
+        file: PathBuf,
+        offset: u64,
+        first_lost: SequenceNumber,
+        next_readable: SequenceNumber,
+        found: &'static str,
+    ) {
+        self.damage.push(Damage {
+            stream: self.start.stream,
+            shard: self.start.shard,
+            file,
+            offset,
+            first_lost,
+            next_readable,
+            found,
+        });
+    }
+
+    fn finish(mut self) -> Recovered {
+        // A log that ends below its recorded end has lost something, whatever it looks like.
+        if self.expected < self.mark.next_sequence && !self.ends_in_damage {
+            let file = self.path(self.mark.segment_base);
+            let (lost, next) = (self.expected, self.mark.next_sequence);
+            self.report(file, self.mark.offset, lost, next, "the log ends below its recorded end");
+            self.ends_in_damage = true;
+            self.active = None;
+        }
+        let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
+        if self.start.is_unsynced && !self.start.is_clean && !self.segments.is_empty() {
+            // Numbers that clients saw may be gone without a trace. The first commit makes a
+            // new segment, whose name keeps the leap durable before a number is handed out.
+            next = next.plus(UNSYNCED_NUMBERS_SKIPPED);
+            self.active = None;
+        }
+        let tip_damage = self.damage.last().filter(|_| self.ends_in_damage).cloned();
+        let tip_damage = tip_damage.map(|damage| Damage { next_readable: next, ..damage });
+        let next_segment_bytes = self
+            .active
+            .as_ref()
+            .map_or(SEGMENT_BYTES_FIRST, |active| (active.2 * 4).min(SEGMENT_BYTES_MAX));
+        Recovered {
+            tail: Tail {
+                active: self.active,
+                next: self.expected,
+                follows_damage: self.ends_in_damage,
+                last_arrival_ms: self.last_arrival_ms,
+                next_segment_bytes,
+            },
+            trim_horizon: self.mark.trim_horizon.min(next),
+            segments: self.segments,
+            next,
+            damage: self.damage,
+            tip_damage,
+            scanned_bytes: self.scanned_bytes,
+            truncated_bytes: self.truncated_bytes,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Clean,
+    Torn,
+    Damaged,
+}
+
+/// Valid frames behind a bad place.
+struct Later {
+    offset: u64,
+    base: SequenceNumber,
+    durable_below: SequenceNumber,
+    /// The number behind the last of them.
+    last: SequenceNumber,
+}
+
+/// Writes the frames from `from` to `end` again, the same bytes, and syncs; then zeroes up to
+/// `zero_to` and syncs.
+fn make_durable(file: &dyn File, from: u64, end: u64, zero_to: Option<u64>) -> std::io::Result<()> {
+    const CHUNK_BYTES: u64 = 1 << 20;
+    let mut at = from;
+    while at < end {
+        let mut bytes = vec![0; (end - at).min(CHUNK_BYTES) as usize];
+        file.read_at(at, &mut bytes)?;
+        file.write_at(at, &bytes)?;
+        at += bytes.len() as u64;
+    }
+    file.sync()?;
+    let Some(zero_to) = zero_to.filter(|&zero_to| zero_to > end) else { return Ok(()) };
+    if file.next_data(end)?.is_some_and(|data| data < zero_to) {
+        file.zero(end, zero_to - end)?;
+        file.sync()?;
+    }
+    Ok(())
+}

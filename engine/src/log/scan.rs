@@ -1,0 +1,135 @@
+//! Walking the frames of a file without trusting it: for recovery, for index rebuilds and for
+//! the offline tools.
+
+use std::io;
+
+use crate::fs::File;
+use crate::log::frame::{
+    FRAME_ALIGNMENT, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner,
+};
+use crate::sequence::SequenceNumber;
+
+/// Read in pieces of this size; a larger frame is read whole.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What stands at an offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Found {
+    /// A frame whose header, payload and place in the order are right.
+    Frame(FrameHeader),
+    /// Nothing fits behind this offset: the frame area is full.
+    Full,
+    /// No valid frame. The header is given where it is valid nevertheless.
+    Fault(Fault, Option<FrameHeader>),
+}
+
+/// Reads frames of one file.
+pub(crate) struct Scanner<'a> {
+    file: &'a dyn File,
+    owner: Owner,
+    /// Where the frame area ends.
+    limit: u64,
+    /// Where the file ends, if before the frame area does: it was cut from outside.
+    file_bytes: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    /// Bytes read from the file, for reports.
+    pub(crate) bytes_read: u64,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(file: &'a dyn File, owner: Owner, limit: u64) -> io::Result<Self> {
+        let file_bytes = file.len()?;
+        let buffer = Vec::new();
+        Ok(Scanner { file, owner, limit, file_bytes, buffer, buffer_at: 0, bytes_read: 0 })
+    }
+
+    /// What stands at `offset`, where a frame with a number of at least `expected` should.
+    pub(crate) fn at(&mut self, offset: u64, expected: SequenceNumber) -> io::Result<Found> {
+        if offset + FRAME_HEADER_BYTES as u64 > self.limit {
+            return Ok(Found::Full);
+        }
+        let owner = self.owner;
+        let Some(bytes) = self.bytes(offset, FRAME_HEADER_BYTES)? else {
+            return Ok(Found::Fault(Fault::Short, None));
+        };
+        let bytes = bytes.try_into().expect("a slice of the asked length");
+        let header = match FrameHeader::decode(bytes, owner) {
+            Ok(header) => header,
+            Err(fault) => return Ok(Found::Fault(fault, None)),
+        };
+        if header.base < expected {
+            return Ok(Found::Fault(Fault::Sequence, Some(header)));
+        }
+        if offset + header.frame_bytes() > self.limit {
+            return Ok(Found::Fault(Fault::Short, Some(header)));
+        }
+        let payload =
+            self.bytes(offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)?;
+        match payload {
+            None => Ok(Found::Fault(Fault::Short, Some(header))),
+            Some(payload) if !header.matches(payload) => {
+                Ok(Found::Fault(Fault::PayloadCrc, Some(header)))
+            }
+            Some(_) => Ok(Found::Frame(header)),
+        }
+    }
+
+    /// The next valid frame behind `offset` with a number above `above`, sought as far as the
+    /// largest frame reaches.
+    pub(crate) fn successor(
+        &mut self,
+        offset: u64,
+        above: SequenceNumber,
+    ) -> io::Result<Option<(u64, FrameHeader)>> {
+        let end = self.limit.min(offset + FRAME_BYTES_MAX + FRAME_ALIGNMENT).min(self.file_bytes);
+        let mut at = offset + FRAME_ALIGNMENT;
+        let incarnation = self.owner.incarnation.0.to_le_bytes();
+        while at + FRAME_HEADER_BYTES as u64 <= end {
+            match self.file.next_data(at)? {
+                None => return Ok(None),
+                Some(data) if data > at => {
+                    at = data & !(FRAME_ALIGNMENT - 1);
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let chunk = (end - at).min(CHUNK_BYTES as u64) as usize;
+            let Some(bytes) = self.bytes(at, chunk)? else { return Ok(None) };
+            let starts = (0..=bytes.len() - FRAME_HEADER_BYTES).step_by(FRAME_ALIGNMENT as usize);
+            // The incarnation is random: looking for it first leaves next to nothing to check.
+            let hit = starts.into_iter().find(|&start| bytes[start + 8..start + 16] == incarnation);
+            let Some(hit) = hit else {
+                at += (chunk - FRAME_HEADER_BYTES) as u64 / FRAME_ALIGNMENT * FRAME_ALIGNMENT
+                    + FRAME_ALIGNMENT;
+                continue;
+            };
+            at += hit as u64;
+            if let Found::Frame(header) = self.at(at, above.next())? {
+                return Ok(Some((at, header)));
+            }
+            at += FRAME_ALIGNMENT;
+        }
+        Ok(None)
+    }
+
+    /// `len` bytes at `offset`; `None` where the file is too short.
+    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        if offset + len as u64 > self.file_bytes {
+            return Ok(None);
+        }
+        let buffered = self.buffer_at..self.buffer_at + self.buffer.len() as u64;
+        if !(buffered.contains(&offset) && offset + len as u64 <= buffered.end) {
+            let wanted = len.max(CHUNK_BYTES).min((self.file_bytes - offset) as usize);
+            self.buffer.resize(wanted, 0);
+            self.buffer_at = offset;
+            if let Err(error) = self.file.read_at(offset, &mut self.buffer) {
+                self.buffer.clear();
+                return Err(error);
+            }
+            self.bytes_read += wanted as u64;
+        }
+        let start = (offset - self.buffer_at) as usize;
+        Ok(Some(&self.buffer[start..start + len]))
+    }
+}

@@ -1,0 +1,453 @@
+//! The writing end of a log. There is exactly one, and whoever holds it is alone: it is moved
+//! out of the shard for a commit and back afterwards, and no lock spans its I/O.
+//!
+//! ```text
+//! commit   number -> header, CRC -> one write -> one sync -> publish
+//! roll     (last commit durable) -> spare file -> header -> sync -> rename -> sync directory
+//! seal     footer -> sync -> give an unused tail back
+//! ```
+//!
+//! A write ends with zeros on the first page border that leaves a whole zeroed frame header
+//! behind the payload, so that recovery finds a clean end; the next frame starts right behind
+//! the payload, in the page just written.
+//!
+//! A full disk is not damage: it fails the one commit, whose bytes are zeroed. Any other
+//! failed write, and every failed sync, is final for the log until it is opened again: after
+//! a failed sync the kernel holds pages as clean that are not, so a retry would prove nothing.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::entropy::Entropy;
+use crate::error::{Error, IoContext, Result};
+use crate::fs::{Access, File, Fs};
+use crate::ids::Incarnation;
+use crate::limits::{
+    SEGMENT_AGE_FRACTION, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_BYTES_MAX,
+};
+use crate::log::LogView;
+use crate::log::frame::{FLAG_GAP, FRAME_HEADER_BYTES, FrameHeader, payload_crc};
+use crate::log::header::{FRAMES_START, SegmentHeader, ShardIdentity};
+use crate::log::index::{Footer, Index, footer_bytes};
+use crate::log::paths::{Paths, segment_name};
+use crate::log::segment::{Extent, Segment, read_footer};
+use crate::log::spare::Spare;
+use crate::sequence::SequenceNumber;
+
+const PAGE_BYTES: u64 = 4096;
+
+/// When a put is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// After `fdatasync` has returned for its bytes.
+    Fsync,
+    /// After the operating system has taken its bytes: a power cut loses what was not synced
+    /// in the background, at most 32 MiB or about a second of each shard.
+    Os,
+}
+
+/// What all logs of an engine share.
+pub(crate) struct LogHost {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) paths: Paths,
+    pub(crate) spare: Spare,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) durability: Durability,
+}
+
+/// Records of one commit: [`FRAME_HEADER_BYTES`] of room, then their encoded entries.
+pub(crate) struct Batch {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) base: SequenceNumber,
+    pub(crate) count: u32,
+    pub(crate) first_arrival_ms: u64,
+    pub(crate) last_arrival_ms: u64,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Committed {
+    /// The number behind the last record.
+    pub(crate) next: SequenceNumber,
+    /// Bytes handed to the operating system.
+    pub(crate) written_bytes: u64,
+    /// Microseconds that the sync took; `None` where there was none.
+    pub(crate) sync_us: Option<u64>,
+}
+
+/// Where the log stands durably: what the catalog records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) segment_base: SequenceNumber,
+    pub(crate) offset: u64,
+    pub(crate) next: SequenceNumber,
+    pub(crate) last_arrival_ms: u64,
+}
+
+/// The one writer of a log.
+pub(crate) struct LogWriter {
+    host: Arc<LogHost>,
+    view: Arc<LogView>,
+    identity: Arc<Mutex<ShardIdentity>>,
+    active: Option<Active>,
+    /// The number that follows the last frame. A frame above it follows a gap.
+    next: SequenceNumber,
+    /// The gap before the next frame is damage: it is not flagged as harmless.
+    follows_damage: bool,
+    /// Everything below is durable.
+    synced: SequenceNumber,
+    unsynced_bytes: u64,
+    last_arrival_ms: u64,
+    next_segment_bytes: u64,
+    /// Where the log stood when its last segment was sealed.
+    sealed: Option<Place>,
+}
+
+struct Active {
+    segment: Arc<Segment>,
+    /// `None` while the shard is idle.
+    open: Option<(Arc<dyn File>, SegmentHeader)>,
+    segment_bytes: u64,
+    /// Where the next frame goes.
+    offset: u64,
+    created_ms: u64,
+}
+
+impl Active {
+    fn limit(&self) -> u64 {
+        self.segment_bytes - footer_bytes(self.segment_bytes)
+    }
+}
+
+/// Where recovery found the end of a log.
+pub(crate) struct Tail {
+    /// The segment that takes the next frame, and where; `None`: a new one is made.
+    pub(crate) active: Option<(Arc<Segment>, u64, u64, u64)>,
+    pub(crate) next: SequenceNumber,
+    pub(crate) follows_damage: bool,
+    pub(crate) last_arrival_ms: u64,
+    pub(crate) next_segment_bytes: u64,
+}
+
+impl LogWriter {
+    pub(crate) fn new(
+        host: Arc<LogHost>,
+        view: Arc<LogView>,
+        identity: Arc<Mutex<ShardIdentity>>,
+        tail: Tail,
+    ) -> LogWriter {
+        let active = tail.active.map(|(segment, offset, segment_bytes, created_ms)| Active {
+            segment,
+            open: None,
+            segment_bytes,
+            offset,
+            created_ms,
+        });
+        LogWriter {
+            host,
+            view,
+            identity,
+            active,
+            next: tail.next,
+            follows_damage: tail.follows_damage,
+            synced: tail.next,
+            unsynced_bytes: 0,
+            last_arrival_ms: tail.last_arrival_ms,
+            next_segment_bytes: tail.next_segment_bytes.max(SEGMENT_BYTES_FIRST),
+            sealed: None,
+        }
+    }
+
+    /// Writes a batch as one frame, makes it durable (in durability `os`: written) and then
+    /// visible. The time is for the age of segments.
+    pub(crate) fn commit(&mut self, batch: &mut Batch, now_ms: u64) -> Result<Committed> {
+        assert!(batch.base >= self.next, "numbers rise along a log");
+        assert!(batch.count > 0 && batch.buffer.len() > FRAME_HEADER_BYTES);
+        let payload_bytes = batch.buffer.len() - FRAME_HEADER_BYTES;
+        let frame_end = (batch.buffer.len() as u64).next_multiple_of(8);
+        let active = self.active_for(frame_end, batch.base, now_ms)?;
+        let offset = active.offset;
+        let (file, header) = active.open.as_ref().expect("active_for opened it");
+        let (file, owner) = (file.clone(), header.owner());
+        let limit = active.limit();
+        let segment = active.segment.clone();
+
+        let flags = if batch.base > self.next && !self.follows_damage { FLAG_GAP } else { 0 };
+        let header = FrameHeader {
+            owner,
+            flags,
+            extension_bytes: 0,
+            payload_bytes: payload_bytes as u32,
+            base: batch.base,
+            count: batch.count,
+            payload_crc: payload_crc(owner.incarnation, &batch.buffer[FRAME_HEADER_BYTES..]),
+            first_arrival_ms: batch.first_arrival_ms,
+            last_arrival_ms: batch.last_arrival_ms,
+            durable_below: self.synced,
+        };
+        batch.buffer[..FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
+        let zeros_to = offset + frame_end + FRAME_HEADER_BYTES as u64;
+        let write_end = zeros_to.next_multiple_of(PAGE_BYTES).min(limit);
+        batch.buffer.resize((write_end - offset) as usize, 0);
+
+        let path = segment.path();
+        if let Err(error) = file.write_at(offset, &batch.buffer).at("write", path, offset) {
+            if error.is_full() {
+                // Whatever part of it was written must not look like a torn frame later.
+                file.zero(offset, write_end - offset).at("zero", path, offset)?;
+                return Err(Error::DiskFull);
+            }
+            return Err(error);
+        }
+        self.unsynced_bytes += write_end - offset;
+        let sync_us = match self.host.durability {
+            Durability::Fsync => Some(self.sync_file(&file, &segment)?),
+            Durability::Os if self.unsynced_bytes > UNSYNCED_BYTES_MAX => {
+                Some(self.sync_file(&file, &segment)?)
+            }
+            Durability::Os => None,
+        };
+        if sync_us.is_some() {
+            self.synced = header.next();
+        }
+
+        self.next = header.next();
+        self.follows_damage = false;
+        self.last_arrival_ms = header.last_arrival_ms;
+        let active = self.active.as_mut().expect("it was there before the write");
+        active.offset = offset + frame_end;
+        segment.publish(&header, offset);
+        self.view.advance(header.next());
+        Ok(Committed { next: header.next(), written_bytes: write_end - offset, sync_us })
+    }
+
+    /// Makes everything written durable: the background half of durability `os`, and the
+    /// last step of a clean stop.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        if self.unsynced_bytes == 0 {
+            return Ok(());
+        }
+        let active = self.active.as_ref().expect("unsynced bytes stand in an active segment");
+        let (file, _) = active.open.clone().expect("an unsynced segment stays open");
+        self.sync_file(&file, &active.segment.clone())?;
+        self.synced = self.next;
+        Ok(())
+    }
+
+    fn sync_file(&mut self, file: &Arc<dyn File>, segment: &Segment) -> Result<u64> {
+        let start = std::time::Instant::now();
+        file.sync().at("sync", segment.path(), None)?;
+        self.unsynced_bytes = 0;
+        Ok(start.elapsed().as_micros() as u64)
+    }
+
+    /// Seals the active segment if it is older than `age_ms` and holds anything.
+    pub(crate) fn seal_if_older(&mut self, age_ms: u64, now_ms: u64) -> Result<bool> {
+        let is_due = self.active.as_ref().is_some_and(|active| {
+            active.offset > FRAMES_START && now_ms.saturating_sub(active.created_ms) > age_ms
+        });
+        if is_due {
+            self.seal()?;
+        }
+        Ok(is_due)
+    }
+
+    /// Lets the file of an idle log go.
+    pub(crate) fn close_file(&mut self) {
+        if self.unsynced_bytes == 0
+            && let Some(active) = &mut self.active
+        {
+            active.open = None;
+        }
+    }
+
+    /// The first number of the segment that takes the next frame, if there is one.
+    pub(crate) fn active_base(&self) -> Option<SequenceNumber> {
+        self.active.as_ref().map(|active| active.segment.base())
+    }
+
+    /// Where the log stands durably, if a sync covers all of it.
+    pub(crate) fn durable_place(&self) -> Option<Place> {
+        if self.unsynced_bytes > 0 {
+            return None;
+        }
+        match &self.active {
+            Some(active) => Some(self.place(active)),
+            None => self.sealed,
+        }
+    }
+
+    fn place(&self, active: &Active) -> Place {
+        Place {
+            segment_base: active.segment.base(),
+            offset: active.offset,
+            next: self.next,
+            last_arrival_ms: self.last_arrival_ms,
+        }
+    }
+
+    /// The active segment, open, with room for a frame of `frame_bytes`.
+    fn active_for(
+        &mut self,
+        frame_bytes: u64,
+        base: SequenceNumber,
+        now_ms: u64,
+    ) -> Result<&mut Active> {
+        self.reopen()?;
+        let retention_ms = u64::from(self.identity.lock().retention_hours) * 3_600_000;
+        let fits = self.active.as_ref().is_some_and(|active| {
+            let is_young =
+                now_ms.saturating_sub(active.created_ms) <= retention_ms / SEGMENT_AGE_FRACTION;
+            active.offset + frame_bytes <= active.limit() && is_young
+        });
+        if !fits {
+            self.roll(frame_bytes, base, now_ms)?;
+        }
+        Ok(self.active.as_mut().expect("just rolled"))
+    }
+
+    /// Opens the active segment's file again after a pause or a restart. A sealed, cut or
+    /// damaged one takes no more frames: the next frame goes into a new segment.
+    fn reopen(&mut self) -> Result<()> {
+        let Some(active) = self.active.as_mut().filter(|active| active.open.is_none()) else {
+            return Ok(());
+        };
+        let path = active.segment.path();
+        let file = self.host.fs.open(path, Access::Write).at("open", path, None)?;
+        let header = SegmentHeader::read(file.as_ref(), path)?;
+        let len = file.len().at("stat", path, None)?;
+        let usable = header.filter(|header| {
+            len == header.segment_bytes && read_footer(file.as_ref(), header).is_none()
+        });
+        match usable {
+            Some(header) => {
+                active.segment_bytes = header.segment_bytes;
+                active.created_ms = header.created_ms;
+                active.open = Some((file, header));
+            }
+            None => {
+                self.next_segment_bytes = len.clamp(SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX);
+                self.active = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a new segment. The old one is sealed once the new one has its place, so that a
+    /// full disk leaves the old one as it was.
+    fn roll(&mut self, frame_bytes: u64, base: SequenceNumber, now_ms: u64) -> Result<()> {
+        self.sync()?;
+        let active = match self.create_segment(self.bytes_for(frame_bytes), base, now_ms) {
+            // Where the usual size does not fit any more, the least that is needed may.
+            Err(error) if error.is_full() => {
+                self.host.spare.clear()?;
+                let least = least_segment_bytes(frame_bytes);
+                self.create_segment(least, base, now_ms).map_err(|error| match error.is_full() {
+                    true => Error::DiskFull,
+                    false => error,
+                })?
+            }
+            result => result?,
+        };
+        if self.active.is_some() {
+            self.seal()?;
+        }
+        self.next_segment_bytes =
+            (active.segment_bytes * 4).clamp(SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX);
+        self.view.push(active.segment.clone());
+        self.active = Some(active);
+        Ok(())
+    }
+
+    fn bytes_for(&self, frame_bytes: u64) -> u64 {
+        self.next_segment_bytes.max(least_segment_bytes(frame_bytes)).min(SEGMENT_BYTES_MAX)
+    }
+
+    fn create_segment(&self, bytes: u64, base: SequenceNumber, now_ms: u64) -> Result<Active> {
+        let host = &self.host;
+        let header = SegmentHeader {
+            identity: self.identity.lock().clone(),
+            base,
+            incarnation: Incarnation(host.entropy.next_u64()),
+            created_ms: now_ms,
+            segment_bytes: bytes,
+        };
+        let (stream, shard) = (header.identity.stream, header.identity.shard);
+        let dir = host.paths.shard(stream, shard);
+        if self.view.is_empty() {
+            let stream_dir = host.paths.stream(stream);
+            for (dir, parent) in [(&stream_dir, &host.paths.shards()), (&dir, &stream_dir)] {
+                host.fs.create_dir(dir).at("create", dir, None)?;
+                host.fs.sync_dir(parent).at("sync", parent, None)?;
+            }
+        }
+        let (waiting, file) = host.spare.take(bytes)?;
+        let path = dir.join(segment_name(base));
+        let placed = (|| {
+            // Behind the header a zeroed page: what a recycled file held there is a clean end.
+            let mut head = header.encode();
+            head.resize(head.len() + PAGE_BYTES as usize, 0);
+            file.write_at(0, &head).at("write", &waiting, 0)?;
+            file.sync().at("sync", &waiting, None)?;
+            host.fs.rename(&waiting, &path).at("rename", &waiting, None)?;
+            host.fs.sync_dir(&dir).at("sync", &dir, None)?;
+            let spare = host.spare.dir();
+            host.fs.sync_dir(spare).at("sync", spare, None)
+        })();
+        if let Err(error) = placed {
+            // Best effort: an opening server clears `spare/` of what is left there.
+            let _ = host.fs.remove(&waiting);
+            return Err(error);
+        }
+        let extent =
+            Extent { end: FRAMES_START, next: base, last_arrival_ms: self.last_arrival_ms };
+        Ok(Active {
+            segment: Arc::new(Segment::known(path, base, extent, Index::default())),
+            open: Some((file, header)),
+            segment_bytes: bytes,
+            offset: FRAMES_START,
+            created_ms: now_ms,
+        })
+    }
+
+    /// Writes the footer. The log has no active segment afterwards.
+    fn seal(&mut self) -> Result<()> {
+        self.sync()?;
+        self.reopen()?;
+        let Some(active) = self.active.take() else { return Ok(()) };
+        self.sealed = Some(self.place(&active));
+        let (file, header) = active.open.as_ref().expect("reopened above");
+        let path = active.segment.path();
+        let footer = Footer {
+            index: active.segment.whole_index(file.as_ref(), header)?,
+            end: active.offset,
+            next: self.next,
+            last_arrival_ms: self.last_arrival_ms,
+        };
+        let limit = active.limit();
+        file.write_at(limit, &footer.encode(header.incarnation, active.segment_bytes))
+            .at("write", path, limit)?;
+        if gives_tail_back(active.offset, active.segment_bytes) {
+            let tail = (active.offset + FRAME_HEADER_BYTES as u64).next_multiple_of(PAGE_BYTES);
+            file.release(tail, limit.saturating_sub(tail)).at("release", path, tail)?;
+        }
+        file.sync().at("sync", path, None)
+    }
+}
+
+/// Whether so much of a sealed segment is unused that its blocks are given back. Such a file
+/// is not recycled: its blocks are no longer reserved.
+pub(crate) fn gives_tail_back(end: u64, segment_bytes: u64) -> bool {
+    let unused = (segment_bytes - footer_bytes(segment_bytes)).saturating_sub(end);
+    unused > segment_bytes / 4
+}
+
+/// The smallest segment that holds a frame of `frame_bytes` and its footer, in powers of two.
+fn least_segment_bytes(frame_bytes: u64) -> u64 {
+    let mut bytes = SEGMENT_BYTES_FIRST.min(64 << 10);
+    while FRAMES_START + frame_bytes + footer_bytes(bytes) > bytes {
+        bytes *= 2;
+    }
+    bytes
+}

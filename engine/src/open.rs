@@ -1,0 +1,377 @@
+//! Opening a data directory: lock, catalog, logs, and what no one claims.
+//!
+//! ```text
+//! LOCK -> directories -> catalog -> spare -> every log (several at a time) -> tombstones
+//!      -> directories without a catalog entry to lost+found/ -> marks -> "a run began"
+//! ```
+//!
+//! Nothing is deleted because metadata is missing: a directory that the catalog does not know
+//! is moved aside and reported, and a catalog that is missing while there are records stops
+//! the start. A shard whose files the system refuses to read is opened halted; the rest is
+//! served.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Contents, ShardEntry, ShardMark, StreamEntry};
+use crate::clock::Timeline;
+use crate::commit::Shared;
+use crate::engine::{EngineOptions, Environment, OpenReport, Streams, paths};
+use crate::error::{Damage, Error, IoContext, Result};
+use crate::fs::{Fs, Lock};
+use crate::housekeeping::remove_tree;
+use crate::ids::StreamId;
+use crate::log::LogView;
+use crate::log::header::ShardIdentity;
+use crate::log::paths::{Paths, parse_number, parse_segment_name};
+use crate::log::recover::{Recovered, Start, recover};
+use crate::log::segment::SegmentCache;
+use crate::log::spare::Spare;
+use crate::log::writer::{Durability, LogHost, Tail};
+use crate::reserve::Reserve;
+use crate::sequence::SequenceNumber;
+use crate::shard::Shard;
+use crate::stream::{Consumer, Stream};
+
+/// An opened directory, before it is an engine.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) catalog: Catalog,
+    pub(crate) cache: Arc<SegmentCache>,
+    pub(crate) reserve: Reserve,
+    pub(crate) streams: Streams,
+    pub(crate) iterator_key: [u8; 32],
+    pub(crate) report: OpenReport,
+    pub(crate) lock: Box<dyn Lock>,
+}
+
+pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result<Opened> {
+    let fs = &environment.fs;
+    let paths = paths(options);
+    create_dirs(fs.as_ref(), paths.data())?;
+    let lock = lock(fs.as_ref(), &paths)?;
+    for dir in [paths.shards(), paths.spare(), paths.lost_and_found()] {
+        fs.create_dir(&dir).at("create", &dir, None)?;
+    }
+    fs.sync_dir(paths.data()).at("sync", paths.data(), None)?;
+
+    let has_records = has_records(fs.as_ref(), &paths)?;
+    let entropy = environment.entropy.as_ref();
+    let (catalog, contents) = Catalog::open(fs.clone(), paths.data(), has_records, entropy)?;
+    let clock = environment.clock.clone();
+    let timeline = Timeline::resume(contents.timeline.clone(), clock.wall_ms(), clock.monotonic());
+    let host = Arc::new(LogHost {
+        fs: fs.clone(),
+        spare: Spare::open(fs.clone(), paths.spare())?,
+        paths: paths.clone(),
+        entropy: environment.entropy.clone(),
+        durability: options.durability,
+    });
+    let shared = Arc::new(Shared::new(host, clock, timeline));
+    let cache = Arc::new(SegmentCache::new(fs.clone(), options.open_segments_max));
+    let mut report = OpenReport { clean: contents.clean, ..OpenReport::default() };
+
+    let live: Vec<_> = contents.streams.iter().filter(|stream| !stream.is_deleting).collect();
+    let streams = open_streams(options, &shared, &cache, &contents, &live, &mut report);
+    for stream in contents.streams.iter().filter(|stream| stream.is_deleting) {
+        remove_tree(fs.as_ref(), &paths, stream.id)?;
+        catalog.forget_stream(stream.id)?;
+    }
+    report.lost_and_found = move_unclaimed(fs.as_ref(), &paths, &live)?;
+    let reserve = Reserve::new(fs.clone(), paths.reserve());
+    report.streams = live.len();
+    report.shards = streams.iter().map(|stream| stream.shards().len()).sum();
+    for _ in &report.damage {
+        cache.note_damage();
+    }
+
+    // What was recovered is durable: a crash from here on scans no more than this one did.
+    let marks: Vec<_> = streams
+        .iter()
+        .flat_map(|stream| stream.shards().iter().map(|shard| (stream.id(), shard)))
+        .filter_map(|(stream, shard)| Some((stream, shard.id(), shard.mark()?)))
+        .collect();
+    if !contents.clean && !marks.is_empty() {
+        let timeline = shared.timeline.lock().state();
+        catalog.record(&marks, &timeline)?;
+    }
+    catalog.begin(options.durability == Durability::Os)?;
+    Ok(Opened {
+        shared,
+        catalog,
+        cache,
+        reserve,
+        streams: Streams {
+            by_name: streams.into_iter().map(|each| (each.name().clone(), each)).collect(),
+            creating: std::collections::BTreeSet::new(),
+            deleting: Vec::new(),
+            next_id: contents.next_stream_id,
+            is_stopping: false,
+        },
+        iterator_key: contents.iterator_key,
+        report,
+        lock,
+    })
+}
+
+/// A stream that was just made: no log has a file yet.
+pub(crate) fn new_stream(
+    shared: &Arc<Shared>,
+    cache: &Arc<SegmentCache>,
+    entry: &StreamEntry,
+) -> Stream {
+    let shards = entry.shards.iter().map(|shard| {
+        let recovered = nothing(shard.first_sequence);
+        Arc::new(make_shard(shared, cache, entry, shard, recovered))
+    });
+    make_stream(entry, shards.collect())
+}
+
+/// Takes the lock that makes this process the directory's only user.
+pub(crate) fn lock(fs: &dyn Fs, paths: &Paths) -> Result<Box<dyn Lock>> {
+    fs.lock(&paths.lock()).or_else(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Err(Error::Locked { path: paths.data().to_owned() }),
+        _ => Err(error).at("lock", &paths.lock(), None),
+    })
+}
+
+fn open_streams(
+    options: &EngineOptions,
+    shared: &Arc<Shared>,
+    cache: &Arc<SegmentCache>,
+    contents: &Contents,
+    live: &[&StreamEntry],
+    report: &mut OpenReport,
+) -> Vec<Arc<Stream>> {
+    let jobs: Vec<_> = live
+        .iter()
+        .enumerate()
+        .flat_map(|(position, stream)| stream.shards.iter().map(move |shard| (position, shard)))
+        .collect();
+    let recover_one = |&(position, shard): &(usize, &ShardEntry)| {
+        let stream = live[position];
+        let start = Start {
+            stream: stream.id,
+            shard: shard.id,
+            dir: shared.host.paths.shard(stream.id, shard.id),
+            first_sequence: shard.first_sequence,
+            mark: contents.marks.get(&(stream.id, shard.id)).copied(),
+            is_clean: contents.clean,
+            is_unsynced: contents.unsynced,
+        };
+        (recover(shared.host.fs.as_ref(), &start), start)
+    };
+    let mut shards: Vec<Vec<Arc<Shard>>> = live.iter().map(|_| Vec::new()).collect();
+    for (job, result) in jobs.iter().zip(in_parallel(options.recovery_threads, &jobs, recover_one))
+    {
+        let (position, entry) = *job;
+        let (recovered, halted_by) = match result {
+            (Ok(recovered), _) => (recovered, None),
+            (Err(error), start) => (unreadable(&start), Some(error)),
+        };
+        report.scanned_bytes += recovered.scanned_bytes;
+        report.truncated_bytes += recovered.truncated_bytes;
+        report.damage.extend(recovered.damage.iter().cloned());
+        let shard = Arc::new(make_shard(shared, cache, live[position], entry, recovered));
+        if let Some(error) = halted_by {
+            tracing::error!(stream = %live[position].name, shard = %entry.id, %error,
+                "the shard cannot be opened; it is halted, the others are served");
+            shard.halt(&error);
+        }
+        shards[position].push(shard);
+    }
+    live.iter().zip(shards).map(|(entry, shards)| Arc::new(make_stream(entry, shards))).collect()
+}
+
+/// Does all jobs on at most `threads` threads; results in the order of the jobs.
+fn in_parallel<J: Sync, T: Send>(
+    threads: usize,
+    jobs: &[J],
+    work: impl Fn(&J) -> T + Sync,
+) -> Vec<T> {
+    if threads <= 1 || jobs.len() <= 1 {
+        return jobs.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(jobs.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(jobs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { return };
+                    let result = work(job);
+                    done.lock().push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn make_shard(
+    shared: &Arc<Shared>,
+    cache: &Arc<SegmentCache>,
+    stream: &StreamEntry,
+    entry: &ShardEntry,
+    recovered: Recovered,
+) -> Shard {
+    let view = Arc::new(LogView::new(
+        stream.id,
+        entry.id,
+        cache.clone(),
+        recovered.segments.clone(),
+        recovered.next,
+        recovered.trim_horizon,
+        recovered.tip_damage.clone(),
+    ));
+    let identity = ShardIdentity {
+        stream: stream.id,
+        stream_name: stream.name.clone(),
+        stream_created_ms: stream.created_ms,
+        retention_hours: stream.retention_hours,
+        stream_shards: stream.shards.len() as u32,
+        shard: entry.id,
+        range: entry.range,
+        parents: entry.parents,
+        shard_created_ms: entry.created_ms,
+        first_sequence: entry.first_sequence,
+    };
+    Shard::new(shared.clone(), view, identity, recovered)
+}
+
+fn make_stream(entry: &StreamEntry, shards: Vec<Arc<Shard>>) -> Stream {
+    let consumers = entry
+        .consumers
+        .iter()
+        .map(|consumer| Consumer { name: consumer.name.clone(), created_ms: consumer.created_ms });
+    Stream::new(
+        entry.id,
+        entry.name.clone(),
+        entry.created_ms,
+        entry.retention_hours,
+        shards,
+        consumers,
+    )
+}
+
+/// A log without files.
+fn nothing(first_sequence: SequenceNumber) -> Recovered {
+    Recovered {
+        segments: Vec::new(),
+        tail: Tail {
+            active: None,
+            next: first_sequence,
+            follows_damage: false,
+            last_arrival_ms: 0,
+            next_segment_bytes: 0,
+        },
+        next: first_sequence,
+        trim_horizon: first_sequence,
+        damage: Vec::new(),
+        tip_damage: None,
+        scanned_bytes: 0,
+        truncated_bytes: 0,
+    }
+}
+
+/// A log whose files the system refuses to read.
+fn unreadable(start: &Start) -> Recovered {
+    let mark = start.mark.unwrap_or(ShardMark {
+        segment_base: SequenceNumber(0),
+        offset: 0,
+        next_sequence: start.first_sequence,
+        newest_arrival_ms: 0,
+        trim_horizon: start.first_sequence,
+    });
+    let damage = Damage {
+        stream: start.stream,
+        shard: start.shard,
+        file: start.dir.clone(),
+        offset: 0,
+        first_lost: mark.trim_horizon,
+        next_readable: mark.next_sequence.max(mark.trim_horizon),
+        found: "the system refuses to read the shard's files",
+    };
+    Recovered {
+        trim_horizon: mark.trim_horizon,
+        next: damage.next_readable,
+        damage: vec![damage.clone()],
+        tip_damage: Some(damage),
+        ..nothing(start.first_sequence)
+    }
+}
+
+/// Makes the data directory, and what is missing above it, durably.
+fn create_dirs(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    match fs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        result => return result.map(|_| ()).at("list", dir, None),
+    }
+    let parent = match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
+    if let Err(error) = fs.create_dir(dir) {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return Err(error).at("create", dir, None);
+        }
+        create_dirs(fs, parent)?;
+        fs.create_dir(dir).at("create", dir, None)?;
+    }
+    fs.sync_dir(parent).at("sync", parent, None)
+}
+
+/// Whether any segment stands under `shards/`.
+pub(crate) fn has_records(fs: &dyn Fs, paths: &Paths) -> Result<bool> {
+    for stream in list(fs, &paths.shards())? {
+        for shard in list(fs, &stream)? {
+            let entries = fs.list(&shard).at("list", &shard, None)?;
+            if entries.iter().any(|entry| parse_segment_name(&entry.name).is_some()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The directories in a directory.
+pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs.list(dir).at("list", dir, None)?;
+    let mut dirs: Vec<_> =
+        entries.into_iter().filter(|e| e.is_dir).map(|e| dir.join(e.name)).collect();
+    dirs.sort();
+    Ok(dirs)
+}
+
+/// Moves what no catalog entry claims out of the way, and says where it is.
+fn move_unclaimed(fs: &dyn Fs, paths: &Paths, live: &[&StreamEntry]) -> Result<Vec<PathBuf>> {
+    let mut moved = Vec::new();
+    for dir in list(fs, &paths.shards())? {
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let id = parse_number(name).map(StreamId);
+        let is_claimed = id.is_some_and(|id| live.iter().any(|stream| stream.id == id));
+        if is_claimed {
+            continue;
+        }
+        let taken: Vec<_> =
+            fs.list(&paths.lost_and_found()).at("list", &paths.lost_and_found(), None)?;
+        let free = (0..=taken.len())
+            .map(|number| format!("{name}-{number}"))
+            .find(|free| !taken.iter().any(|entry| entry.name == *free))
+            .expect("more names were tried than there are");
+        let to = paths.lost_and_found().join(free);
+        fs.rename(&dir, &to).at("rename", &dir, None)?;
+        for dir in [paths.lost_and_found(), paths.shards()] {
+            fs.sync_dir(&dir).at("sync", &dir, None)?;
+        }
+        moved.push(to);
+    }
+    Ok(moved)
+}

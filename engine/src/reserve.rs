@@ -1,0 +1,51 @@
+//! Space kept back, so that the catalog can still be written when the disk is full: without it
+//! a stream could not even be deleted to make room.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::fs::{Fs, Space};
+use crate::limits::RESERVE_BYTES;
+
+/// The reserve file.
+pub(crate) struct Reserve {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    is_held: Mutex<bool>,
+}
+
+impl Reserve {
+    pub(crate) fn new(fs: Arc<dyn Fs>, path: PathBuf) -> Reserve {
+        let is_held = fs.open(&path, crate::fs::Access::Read).is_ok();
+        let reserve = Reserve { fs, path, is_held: Mutex::new(is_held) };
+        reserve.renew();
+        reserve
+    }
+
+    /// Gives the space back to the file system. False: it was given up before.
+    pub(crate) fn give_up(&self) -> bool {
+        let mut is_held = self.is_held.lock();
+        if !*is_held {
+            return false;
+        }
+        *is_held = false;
+        tracing::warn!("the disk is full; the reserved space is given up for the catalog");
+        self.fs.remove(&self.path).is_ok()
+    }
+
+    /// Takes the space back once there is plenty.
+    pub(crate) fn renew(&self) {
+        let mut is_held = self.is_held.lock();
+        let is_plenty = || self.fs.space(&self.path).is_ok_and(can_reserve);
+        if !*is_held && is_plenty() {
+            *is_held = self.fs.create(&self.path, RESERVE_BYTES).is_ok();
+        }
+    }
+}
+
+/// A small disk is not taken for a reserve: at most an eighth of what is free.
+fn can_reserve(space: Space) -> bool {
+    space.free / 8 >= RESERVE_BYTES
+}

@@ -1,0 +1,645 @@
+//! A shard: one log, and the staging buffer that turns many puts into one commit.
+//!
+//! `append` numbers, stamps and encodes records into the staging buffer under a short lock and
+//! hands back a ticket, which resolves when a sync covers them. While one batch is being
+//! committed the next one fills. The shard's writer lives in the staging area and is moved out
+//! of it by whoever commits or keeps house; the lock itself spans no I/O.
+//!
+//! What a shard may be told to refuse, and why, is one field: halted after a failed write or
+//! sync, deleted with its stream, or shutting down. Readers go on in every case but deletion.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::catalog::ShardMark;
+use crate::commit::Shared;
+use crate::error::{Error, IoFailure, Result};
+use crate::hash_key::HashKeyRange;
+use crate::ids::{ShardId, StreamId, StreamName};
+use crate::limits::{
+    DURABLE_END_INTERVAL_BYTES, FRAME_PAYLOAD_BYTES_MAX, STAGING_KEPT_BYTES, STAGING_SHARD_BYTES,
+    STAGING_TOTAL_BYTES,
+};
+use crate::log::LogView;
+use crate::log::cursor::{LogCursor, Page, ReadLimit};
+use crate::log::frame::FRAME_HEADER_BYTES;
+use crate::log::header::ShardIdentity;
+use crate::log::recover::Recovered;
+use crate::log::writer::{Batch, Committed, LogWriter, Place};
+use crate::record::RecordView;
+use crate::sequence::SequenceNumber;
+use crate::stats::add;
+
+/// One shard of a stream.
+pub struct Shard {
+    stream_name: StreamName,
+    stream: StreamId,
+    id: ShardId,
+    range: HashKeyRange,
+    parents: [Option<ShardId>; 2],
+    first_sequence: SequenceNumber,
+    identity: Arc<Mutex<ShardIdentity>>,
+    shared: Arc<Shared>,
+    view: Arc<LogView>,
+    staging: Mutex<Staging>,
+    progress: watch::Sender<Progress>,
+    /// Woken whenever an append is worth trying again.
+    room: Notify,
+}
+
+/// Where a shard's readers may go. Announced whenever it changes; payloads never are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The number behind the last visible record.
+    pub durable: SequenceNumber,
+    /// The stream is gone.
+    pub deleted: bool,
+    /// The log refuses writes until the server is restarted.
+    pub halted: bool,
+}
+
+/// The three numbers of a log: `trim_horizon <= durable`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watermarks {
+    /// The first number that is kept.
+    pub trim_horizon: SequenceNumber,
+    /// The number behind the last visible record.
+    pub durable: SequenceNumber,
+}
+
+/// Where records were put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// The first record's number.
+    pub first: SequenceNumber,
+    /// The last record's number.
+    pub last: SequenceNumber,
+}
+
+/// Resolves once its records are durable, or have failed.
+#[must_use = "records are durable only once the ticket has resolved"]
+pub struct AppendTicket {
+    first: SequenceNumber,
+    count: u64,
+    outcome: oneshot::Receiver<Result<()>>,
+}
+
+struct Staging {
+    /// Room for a frame header, then encoded records. Empty while nothing is staged.
+    buffer: Vec<u8>,
+    base: SequenceNumber,
+    count: u32,
+    first_arrival_ms: u64,
+    last_arrival_ms: u64,
+    waiters: Vec<oneshot::Sender<Result<()>>>,
+    /// The next record's number.
+    next: SequenceNumber,
+    /// The other buffer, while it is not being committed.
+    idle_buffer: Vec<u8>,
+    /// `None` while someone else has it.
+    writer: Option<Box<LogWriter>>,
+    is_queued: bool,
+    refusal: Option<Error>,
+    /// The durable end as far as it is known.
+    place: Option<Place>,
+    /// Bytes that became durable since the end was last recorded.
+    unmarked_bytes: u64,
+    last_commit: Duration,
+    /// When the record at the horizon arrived, if that is known.
+    oldest_arrival_ms: Option<u64>,
+}
+
+impl Staging {
+    fn staged_bytes(&self) -> usize {
+        self.buffer.len().saturating_sub(FRAME_HEADER_BYTES)
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        view: Arc<LogView>,
+        identity: ShardIdentity,
+        recovered: Recovered,
+    ) -> Shard {
+        let progress = Progress { durable: recovered.next, deleted: false, halted: false };
+        let identity = Arc::new(Mutex::new(identity));
+        let last_arrival_ms = recovered.tail.last_arrival_ms;
+        let mut writer = Box::new(LogWriter::new(
+            shared.host.clone(),
+            view.clone(),
+            identity.clone(),
+            recovered.tail,
+        ));
+        let place = writer.durable_place();
+        writer.close_file();
+        let known = identity.lock().clone();
+        Shard {
+            stream_name: known.stream_name,
+            stream: known.stream,
+            id: known.shard,
+            range: known.range,
+            parents: known.parents,
+            first_sequence: known.first_sequence,
+            identity,
+            shared,
+            view,
+            staging: Mutex::new(Staging {
+                buffer: Vec::new(),
+                base: recovered.next,
+                count: 0,
+                first_arrival_ms: 0,
+                last_arrival_ms,
+                waiters: Vec::new(),
+                next: recovered.next,
+                idle_buffer: Vec::new(),
+                writer: Some(writer),
+                is_queued: false,
+                refusal: None,
+                place,
+                unmarked_bytes: 0,
+                last_commit: Duration::ZERO,
+                oldest_arrival_ms: None,
+            }),
+            progress: watch::Sender::new(progress),
+            room: Notify::new(),
+        }
+    }
+
+    /// The shard's id.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Its part of the hash space.
+    pub fn hash_key_range(&self) -> HashKeyRange {
+        self.range
+    }
+
+    /// The shards it came from.
+    pub fn parents(&self) -> [Option<ShardId>; 2] {
+        self.parents
+    }
+
+    /// The number of its first record, put or not.
+    pub fn first_sequence(&self) -> SequenceNumber {
+        self.first_sequence
+    }
+
+    /// The numbers that its readers go by.
+    pub fn watermarks(&self) -> Watermarks {
+        let trim_horizon = self.view.trim_horizon();
+        Watermarks { trim_horizon, durable: self.view.tip() }
+    }
+
+    /// Changes whenever `durable` moves, and when the shard is halted or deleted.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Stages records, which keep their order and stay together. No I/O.
+    ///
+    /// [`Error::Busy`]: wait for [`Shard::room`] and try again. [`Error::OutOfRange`]: no
+    /// record, or more bytes than one frame holds.
+    pub fn append<'a, I>(self: &Arc<Self>, records: I) -> Result<AppendTicket>
+    where
+        I: Iterator<Item = RecordView<'a>> + Clone,
+    {
+        let (mut bytes, mut count) = (0, 0u32);
+        for record in records.clone() {
+            bytes += record.encoded_len();
+            count += 1;
+        }
+        if count == 0 || bytes > FRAME_PAYLOAD_BYTES_MAX {
+            let max = FRAME_PAYLOAD_BYTES_MAX as u64;
+            return Err(Error::OutOfRange {
+                what: "bytes of a batch",
+                value: bytes as u64,
+                min: 1,
+                max,
+            });
+        }
+        let now_ms = self.shared.now_ms();
+        let mut guard = self.staging.lock();
+        let staging = &mut *guard;
+        if let Some(refusal) = &staging.refusal {
+            return Err(refusal.clone());
+        }
+        if !self.fits(staging.staged_bytes(), bytes) {
+            add(&self.shared.counters.busy, 1);
+            return Err(Error::Busy { shard: self.id });
+        }
+        self.shared.staged_bytes.fetch_add(bytes, Ordering::AcqRel);
+
+        let arrival_ms = now_ms.max(staging.last_arrival_ms);
+        if staging.buffer.is_empty() {
+            std::mem::swap(&mut staging.buffer, &mut staging.idle_buffer);
+            staging.buffer.resize(FRAME_HEADER_BYTES, 0);
+            staging.base = staging.next;
+            staging.count = 0;
+            staging.first_arrival_ms = arrival_ms;
+        }
+        staging.last_arrival_ms = arrival_ms;
+        staging.buffer.reserve(bytes);
+        let first = staging.next;
+        for record in records {
+            record.encode(staging.next, arrival_ms, &mut staging.buffer);
+            staging.next = staging.next.next();
+        }
+        staging.count += count;
+        let (sender, outcome) = oneshot::channel();
+        staging.waiters.push(sender);
+        let is_due = !staging.is_queued && staging.writer.is_some();
+        staging.is_queued |= is_due;
+        drop(guard);
+
+        if is_due {
+            self.shared.enqueue(self.clone());
+        }
+        add(&self.shared.counters.puts, 1);
+        add(&self.shared.counters.records, u64::from(count));
+        add(&self.shared.counters.bytes, bytes as u64);
+        Ok(AppendTicket { first, count: u64::from(count), outcome })
+    }
+
+    /// Whether `bytes` more may be staged. An empty buffer takes a batch of any legal size.
+    fn fits(&self, staged: usize, bytes: usize) -> bool {
+        let total = self.shared.staged_bytes.load(Ordering::Acquire);
+        let shard_fits = staged == 0 || staged + bytes <= STAGING_SHARD_BYTES;
+        let total_fits = total == 0 || total + bytes <= STAGING_TOTAL_BYTES;
+        shard_fits && total_fits
+    }
+
+    /// Resolves when an append is worth trying again, be it to learn that the shard refuses.
+    pub async fn room(&self) {
+        loop {
+            let mut here = pin!(self.room.notified());
+            let mut anywhere = pin!(self.shared.room.notified());
+            // Registered before looking, so that no wake-up falls between.
+            here.as_mut().enable();
+            anywhere.as_mut().enable();
+            let staged = {
+                let staging = self.staging.lock();
+                if staging.refusal.is_some() {
+                    return;
+                }
+                staging.staged_bytes()
+            };
+            if self.fits(staged, 1) {
+                return;
+            }
+            std::future::poll_fn(|context| {
+                let woken = here.as_mut().poll(context).is_ready()
+                    || anywhere.as_mut().poll(context).is_ready();
+                if woken { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    /// A cursor at `from`, or at the trim horizon where `from` lies before it.
+    pub fn cursor(self: &Arc<Self>, from: SequenceNumber) -> Cursor {
+        Cursor { shard: self.clone(), log: LogCursor::new(self.view.clone(), from) }
+    }
+
+    /// The number of the first record that arrived at or after `timestamp_ms`, or that the
+    /// next record will have. Reads the disk.
+    pub fn sequence_at_time(&self, timestamp_ms: u64) -> Result<SequenceNumber> {
+        LogCursor::new(self.view.clone(), self.view.trim_horizon()).seek_time(timestamp_ms)
+    }
+
+    // ---- for committers ------------------------------------------------------------------
+
+    /// Commits what is staged, if the writer is there.
+    pub(crate) fn commit(self: &Arc<Self>) {
+        let (mut writer, mut batch, waiters) = {
+            let mut staging = self.staging.lock();
+            staging.is_queued = false;
+            if staging.buffer.is_empty() || staging.refusal.is_some() {
+                return;
+            }
+            // Whoever has the writer looks for staged records when giving it back.
+            let Some(writer) = staging.writer.take() else { return };
+            let batch = Batch {
+                buffer: std::mem::take(&mut staging.buffer),
+                base: staging.base,
+                count: staging.count,
+                first_arrival_ms: staging.first_arrival_ms,
+                last_arrival_ms: staging.last_arrival_ms,
+            };
+            (writer, batch, std::mem::take(&mut staging.waiters))
+        };
+        let staged = batch.buffer.len() - FRAME_HEADER_BYTES;
+        self.shared.release_staged(staged);
+        // The other buffer is empty now: producers that found this one full go on.
+        self.room.notify_waiters();
+
+        let result = writer.commit(&mut batch, self.shared.now_ms());
+        self.count(&result, batch.count);
+        if let Err(error) = &result {
+            tracing::error!(stream = %self.stream_name, shard = %self.id, %error, "commit failed");
+        }
+        let outcome = result.as_ref().map(|_| ()).map_err(|error| self.put_error(error));
+        if let Ok(committed) = &result {
+            self.announce(committed.next);
+        }
+        for waiter in waiters {
+            // A producer that went away does not want to know.
+            let _ = waiter.send(outcome.clone());
+        }
+        self.end_commit(writer, batch.buffer, &result);
+    }
+
+    fn end_commit(
+        self: &Arc<Self>,
+        writer: Box<LogWriter>,
+        mut buffer: Vec<u8>,
+        result: &Result<Committed>,
+    ) {
+        buffer.clear();
+        if buffer.capacity() > STAGING_KEPT_BYTES {
+            buffer = Vec::new();
+        }
+        let is_unmarked = {
+            let mut staging = self.staging.lock();
+            staging.idle_buffer = buffer;
+            staging.last_commit = self.shared.clock.monotonic();
+            staging.place = writer.durable_place().or(staging.place);
+            let before = staging.unmarked_bytes;
+            staging.unmarked_bytes += result.as_ref().map_or(0, |done| done.written_bytes);
+            before < DURABLE_END_INTERVAL_BYTES
+                && staging.unmarked_bytes >= DURABLE_END_INTERVAL_BYTES
+        };
+        if is_unmarked {
+            self.shared.unmarked.lock().push(self.clone());
+        }
+        if let Err(error) = result
+            && is_final(error)
+        {
+            self.halt(error);
+        }
+        self.give_back(writer);
+    }
+
+    /// Puts the writer back, and the shard into the queue if records have been staged.
+    fn give_back(self: &Arc<Self>, writer: Box<LogWriter>) {
+        let is_due = {
+            let mut staging = self.staging.lock();
+            staging.writer = Some(writer);
+            let is_due = !staging.buffer.is_empty() && !staging.is_queued;
+            staging.is_queued |= is_due;
+            is_due
+        };
+        if is_due {
+            self.shared.enqueue(self.clone());
+        }
+    }
+
+    fn count(&self, result: &Result<Committed>, records: u32) {
+        let counters = &self.shared.counters;
+        match result {
+            Ok(done) => {
+                add(&counters.commits, 1);
+                add(&counters.committed_bytes, done.written_bytes);
+                counters.commit_records.note(u64::from(records));
+                if let Some(sync_us) = done.sync_us {
+                    counters.sync_us.note(sync_us);
+                }
+                self.shared.is_disk_full.store(false, Ordering::Relaxed);
+            }
+            Err(error) if error.is_full() => {
+                add(&counters.refused_full, 1);
+                self.shared.is_disk_full.store(true, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn announce(&self, durable: SequenceNumber) {
+        self.progress.send_if_modified(|progress| {
+            let moved = progress.durable < durable;
+            progress.durable = progress.durable.max(durable);
+            moved
+        });
+    }
+
+    /// What a producer is told of a failed commit.
+    fn put_error(&self, error: &Error) -> Error {
+        match error {
+            error if error.is_full() => Error::DiskFull,
+            error if is_final(error) => self.halted(error),
+            error => error.clone(),
+        }
+    }
+
+    fn halted(&self, cause: &Error) -> Error {
+        let cause = cause.to_string().into();
+        Error::Halted { stream: self.stream, shard: self.id, cause }
+    }
+
+    /// Refuses writes from now on. Readers go on.
+    pub(crate) fn halt(&self, cause: &Error) {
+        add(&self.shared.counters.halted_logs, 1);
+        self.refuse(self.halted(cause));
+        self.progress.send_modify(|progress| progress.halted = true);
+    }
+
+    /// Refuses what is staged and whatever comes.
+    fn refuse(&self, refusal: Error) {
+        let (waiters, staged) = {
+            let mut staging = self.staging.lock();
+            let staged = staging.staged_bytes();
+            staging.buffer = Vec::new();
+            staging.refusal.get_or_insert_with(|| refusal.clone());
+            (std::mem::take(&mut staging.waiters), staged)
+        };
+        for waiter in waiters {
+            let _ = waiter.send(Err(refusal.clone()));
+        }
+        self.shared.release_staged(staged);
+        self.room.notify_waiters();
+    }
+
+    // ---- for the engine ------------------------------------------------------------------
+
+    /// Refuses new records; what is staged is still committed.
+    pub(crate) fn stop(&self) {
+        self.staging.lock().refusal.get_or_insert(Error::ShuttingDown);
+        self.room.notify_waiters();
+    }
+
+    /// The stream is gone: nothing staged is kept, and readers are told.
+    pub(crate) fn delete(&self) {
+        self.refuse(Error::StreamDeleted { name: self.stream_name.clone() });
+        self.progress.send_modify(|progress| progress.deleted = true);
+    }
+
+    /// Whether a commit or the housekeeping holds the writer.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.staging.lock().writer.is_none()
+    }
+
+    /// The mark to record, if the shard has one. `all` or only after enough bytes.
+    pub(crate) fn mark(&self) -> Option<ShardMark> {
+        let mut staging = self.staging.lock();
+        staging.unmarked_bytes = 0;
+        let place = staging.place?;
+        Some(ShardMark {
+            segment_base: place.segment_base,
+            offset: place.offset,
+            next_sequence: place.next,
+            newest_arrival_ms: place.last_arrival_ms,
+            trim_horizon: self.view.trim_horizon(),
+        })
+    }
+
+    pub(crate) fn set_retention_hours(&self, hours: u32) {
+        self.identity.lock().retention_hours = hours;
+    }
+
+    pub(crate) fn view(&self) -> &Arc<LogView> {
+        &self.view
+    }
+
+    /// When the record at the horizon arrived, if that is known.
+    pub(crate) fn oldest_arrival_ms(&self) -> Option<u64> {
+        self.staging.lock().oldest_arrival_ms
+    }
+
+    pub(crate) fn set_oldest_arrival_ms(&self, arrival_ms: Option<u64>) {
+        self.staging.lock().oldest_arrival_ms = arrival_ms;
+    }
+
+    /// For how long nothing was committed.
+    pub(crate) fn idle_for(&self, monotonic: Duration) -> Duration {
+        monotonic.saturating_sub(self.staging.lock().last_commit)
+    }
+
+    /// Does something with the writer, unless it is away or the shard refuses writes. A failure
+    /// that is final halts the log.
+    pub(crate) fn with_writer<T>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut LogWriter) -> Result<T>,
+    ) -> Option<Result<T>> {
+        let mut writer = {
+            let mut staging = self.staging.lock();
+            if matches!(staging.refusal, Some(Error::Halted { .. } | Error::StreamDeleted { .. })) {
+                return None;
+            }
+            staging.writer.take()?
+        };
+        let result = work(&mut writer);
+        {
+            let mut staging = self.staging.lock();
+            staging.place = writer.durable_place().or(staging.place);
+        }
+        if let Err(error) = &result
+            && is_final(error)
+        {
+            self.halt(error);
+        }
+        self.give_back(writer);
+        Some(result)
+    }
+
+    /// Lets go of what an idle shard need not hold.
+    pub(crate) fn rest(self: &Arc<Self>) {
+        self.staging.lock().idle_buffer = Vec::new();
+        let _ = self.with_writer(|writer| {
+            writer.close_file();
+            Ok(())
+        });
+    }
+}
+
+/// Whether a failure halts the log: a write, sync or rename whose effect is unknown. A failed
+/// open or creation has changed nothing, and a full disk is no damage.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Io(IoFailure { operation, .. }) => {
+            !error.is_full() && matches!(*operation, "write" | "sync" | "zero" | "rename")
+        }
+        _ => false,
+    }
+}
+
+impl AppendTicket {
+    /// The number that the first record will have, if all goes well.
+    pub fn first(&self) -> SequenceNumber {
+        self.first
+    }
+
+    /// How many records the ticket is for.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Waits for the outcome. Not for async threads: await the ticket there.
+    pub fn wait(self) -> Result<Appended> {
+        let appended = self.appended();
+        self.outcome.blocking_recv().unwrap_or(Err(Error::ShuttingDown)).map(|()| appended)
+    }
+
+    fn appended(&self) -> Appended {
+        Appended { first: self.first, last: self.first.plus(self.count - 1) }
+    }
+}
+
+impl Future for AppendTicket {
+    type Output = Result<Appended>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let appended = self.appended();
+        // A dropped sender: the engine went away with the batch still staged.
+        Pin::new(&mut self.outcome)
+            .poll(context)
+            .map(|outcome| outcome.unwrap_or(Err(Error::ShuttingDown)).map(|()| appended))
+    }
+}
+
+/// A reader's position in a shard.
+pub struct Cursor {
+    shard: Arc<Shard>,
+    log: LogCursor,
+}
+
+impl Cursor {
+    /// The number that is read next.
+    pub fn position(&self) -> SequenceNumber {
+        self.log.position()
+    }
+
+    /// Goes on at `to`.
+    pub fn seek(&mut self, to: SequenceNumber) {
+        self.log.seek(to);
+    }
+
+    /// Whether the next read may have to wait for the disk: run it off the async threads.
+    pub fn is_cold(&self) -> bool {
+        self.log.is_cold()
+    }
+
+    /// Reads on: at least one record if there is a visible one, an empty page at the tip.
+    ///
+    /// [`Error::Damage`]: the records from `first_lost` on cannot be read; `seek` to
+    /// `next_readable` and go on. [`Error::StreamDeleted`]: the stream is gone.
+    pub fn read(&mut self, limit: ReadLimit) -> Result<Page> {
+        if self.shard.progress.borrow().deleted {
+            return Err(Error::StreamDeleted { name: self.shard.stream_name.clone() });
+        }
+        let mut page = self.log.read(limit)?;
+        if page.next < self.shard.view.tip() {
+            let now_ms = self.shard.shared.now_ms();
+            page.millis_behind =
+                page.last_arrival_ms.map_or(0, |arrival_ms| now_ms.saturating_sub(arrival_ms));
+        }
+        Ok(page)
+    }
+}
