@@ -1,0 +1,3 @@
+//! What is Amazon's and not ours: the spelling of resource names.
+
+pub mod arn;
