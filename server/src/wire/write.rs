@@ -1,0 +1,240 @@
+//! Answers on the record paths, written straight into a buffer.
+//!
+//! The records of a page are on the wire already: what is written for it here are the other
+//! fields, which are appended to the page's ranges. A protobuf message is the concatenation of
+//! its fields, so the whole decodes as one message.
+
+use anabranch_engine::Page;
+use anabranch_proto::v1::{GetRecordsResponse, ProduceFailure, SubscribeToShardEvent};
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+
+use crate::ops::get_records::RecordsPage;
+use crate::ops::put::Outcome;
+use crate::push::Event;
+
+/// A field's key: its number and the type "length-delimited".
+const fn delimited(number: u8) -> u8 {
+    number << 3 | 2
+}
+
+/// A field's key: its number and the type "varint".
+const fn number(number: u8) -> u8 {
+    number << 3
+}
+
+/// Appends a `PutRecordsResponse`.
+pub fn put_records_response(outcome: &Outcome, out: &mut BytesMut) {
+    if !outcome.failures.is_empty() {
+        out.put_u8(number(1));
+        put_varint(out, outcome.failures.len() as u64);
+    }
+    let mut failures = outcome.failures.iter().peekable();
+    for (index, sequence_number) in outcome.numbers.iter().enumerate() {
+        out.put_u8(delimited(2));
+        if let Some(failure) = failures.next_if(|failure| failure.index as usize == index) {
+            let (code, message) = (failure.code(), failure.error.message.as_str());
+            put_varint(out, (text_len(code) + text_len(message)) as u64);
+            put_text(out, 3, code);
+            put_text(out, 4, message);
+        } else {
+            // "shardId-" and twelve digits: a number of 32 bits has ten at most.
+            let shard = outcome.shards[index].0;
+            put_varint(out, (1 + varint_len(*sequence_number) + 22) as u64);
+            out.put_u8(number(1));
+            put_varint(out, *sequence_number);
+            out.put_u8(delimited(2));
+            out.put_u8(20);
+            out.put_slice(b"shardId-");
+            out.put_slice(&decimal_12(shard));
+        }
+    }
+}
+
+/// Appends a `ProduceResponse`.
+pub fn produce_response(outcome: &Outcome, out: &mut BytesMut) {
+    put_packed(out, 1, || outcome.numbers.iter().copied());
+    put_packed(out, 2, || outcome.shards.iter().map(|shard| u64::from(shard.0)));
+    for failure in &outcome.failures {
+        let failure = ProduceFailure {
+            index: failure.index,
+            error_code: failure.code().to_owned(),
+            error_message: failure.error.message.clone(),
+        };
+        out.put_u8(delimited(3));
+        put_varint(out, failure.encoded_len() as u64);
+        failure.encode(out).expect("a BytesMut grows as far as it must");
+    }
+}
+
+/// The fields of a `GetRecordsResponse` that follow the records.
+pub fn get_records_tail(records: RecordsPage) -> (Page, Bytes) {
+    let tail = GetRecordsResponse {
+        records: Vec::new(),
+        next_shard_iterator: records.next_shard_iterator,
+        millis_behind_latest: records.page.millis_behind,
+        child_shards: Vec::new(),
+    };
+    (records.page, tail.encode_to_vec().into())
+}
+
+/// The fields of a `SubscribeToShardEvent` that follow the records.
+pub fn subscribe_event_tail(event: Event) -> (Page, Bytes) {
+    let tail = SubscribeToShardEvent {
+        records: Vec::new(),
+        continuation_sequence_number: event.continuation_sequence_number,
+        millis_behind_latest: event.page.millis_behind,
+        child_shards: Vec::new(),
+    };
+    (event.page, tail.encode_to_vec().into())
+}
+
+fn text_len(text: &str) -> usize {
+    1 + varint_len(text.len() as u64) + text.len()
+}
+
+fn put_text(out: &mut BytesMut, field: u8, text: &str) {
+    out.put_u8(delimited(field));
+    put_varint(out, text.len() as u64);
+    out.put_slice(text.as_bytes());
+}
+
+fn put_packed<I: Iterator<Item = u64>>(out: &mut BytesMut, field: u8, values: impl Fn() -> I) {
+    let len: usize = values().map(varint_len).sum();
+    out.reserve(len + 6);
+    out.put_u8(delimited(field));
+    put_varint(out, len as u64);
+    for value in values() {
+        put_varint(out, value);
+    }
+}
+
+fn decimal_12(mut value: u32) -> [u8; 12] {
+    let mut digits = [b'0'; 12];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    digits
+}
+
+fn varint_len(value: u64) -> usize {
+    // Seven bits a byte; zero takes one.
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn put_varint(out: &mut BytesMut, mut value: u64) {
+    while value >= 0x80 {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use anabranch_engine::ids::ShardId;
+    use anabranch_engine::record::{PartitionKey, RecordView};
+    use anabranch_engine::sequence::SequenceNumber;
+    use anabranch_proto::v1::{ProduceResponse, PutRecordsResponse};
+
+    use super::*;
+    use crate::ops::put::Failure;
+    use crate::ops::{Kind, OpError};
+
+    fn outcome() -> Outcome {
+        let error = |kind| Arc::new(OpError::new(kind, "x".repeat(200)));
+        Outcome {
+            numbers: vec![1, 127, 0, 128, u64::MAX, 0],
+            shards: [0, 9, 10, 999, u32::MAX, 3].map(ShardId).to_vec(),
+            failures: vec![
+                Failure { index: 2, error: error(Kind::Throttled) },
+                Failure { index: 5, error: error(Kind::LogHalted) },
+            ],
+        }
+    }
+
+    #[test]
+    fn prost_decodes_the_answer_to_a_put() {
+        let outcome = outcome();
+        let mut out = BytesMut::new();
+        put_records_response(&outcome, &mut out);
+        let decoded = PutRecordsResponse::decode(out.freeze()).unwrap();
+        assert_eq!(decoded.failed_record_count, 2);
+        assert_eq!(decoded.records.len(), 6);
+        for (index, entry) in decoded.records.iter().enumerate() {
+            assert_eq!(entry.sequence_number, outcome.numbers[index]);
+            if entry.sequence_number > 0 {
+                assert_eq!(entry.shard_id, outcome.shards[index].to_string());
+                assert_eq!(entry.error_code, "");
+            } else {
+                assert_eq!(entry.shard_id, "");
+                assert_eq!(entry.error_message.len(), 200);
+            }
+        }
+        let code = |index: usize| decoded.records[index].error_code.as_str();
+        assert_eq!(code(2), "ProvisionedThroughputExceededException");
+        assert_eq!(code(5), "InternalFailure");
+    }
+
+    #[test]
+    fn prost_decodes_an_acknowledgement_of_produce() {
+        let outcome = outcome();
+        let mut out = BytesMut::new();
+        produce_response(&outcome, &mut out);
+        let decoded = ProduceResponse::decode(out.freeze()).unwrap();
+        assert_eq!(decoded.sequence_numbers, outcome.numbers);
+        let shards: Vec<u32> = outcome.shards.iter().map(|shard| shard.0).collect();
+        assert_eq!(decoded.shard_indexes, shards);
+        let failed: Vec<u32> = decoded.failures.iter().map(|failure| failure.index).collect();
+        assert_eq!(failed, [2, 5]);
+    }
+
+    fn page() -> (Page, Vec<Vec<u8>>) {
+        let data: Vec<Vec<u8>> = vec![vec![], vec![1; 10], vec![2; 300]];
+        let mut encoded = Vec::new();
+        for (index, data) in data.iter().enumerate() {
+            let key = PartitionKey::from_bytes(b"key").unwrap();
+            let record = RecordView::new(key, None, data).unwrap();
+            record.encode(SequenceNumber(index as u64 + 1), 1_700, &mut encoded);
+        }
+        let bytes = Bytes::from(encoded);
+        let page = Page {
+            ranges: vec![bytes.slice(..40), bytes.slice(40..)],
+            records: 3,
+            bytes: bytes.len(),
+            next: SequenceNumber(4),
+            millis_behind: 77,
+            ..Page::default()
+        };
+        (page, data)
+    }
+
+    #[test]
+    fn prost_decodes_a_page_and_the_fields_behind_it_as_one_message() {
+        let (page, data) = page();
+        let (page, tail) =
+            get_records_tail(RecordsPage { page, next_shard_iterator: "next".to_owned() });
+        let whole = [page.ranges.concat(), tail.to_vec()].concat();
+        let decoded = GetRecordsResponse::decode(&whole[..]).unwrap();
+        assert_eq!(decoded.next_shard_iterator, "next");
+        assert_eq!(decoded.millis_behind_latest, 77);
+        let decoded: Vec<_> = decoded.records.iter().map(|record| &record.data[..]).collect();
+        assert_eq!(decoded, data);
+    }
+
+    #[test]
+    fn prost_decodes_an_event_and_the_fields_behind_it_as_one_message() {
+        let (page, data) = page();
+        let (page, tail) = subscribe_event_tail(Event { page, continuation_sequence_number: 3 });
+        let whole = [page.ranges.concat(), tail.to_vec()].concat();
+        let decoded = SubscribeToShardEvent::decode(&whole[..]).unwrap();
+        assert_eq!(decoded.continuation_sequence_number, 3);
+        assert_eq!(decoded.millis_behind_latest, 77);
+        let numbers: Vec<u64> = decoded.records.iter().map(|r| r.sequence_number).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(decoded.records.len(), data.len());
+    }
+}
