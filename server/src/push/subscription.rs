@@ -1,0 +1,146 @@
+//! One subscription: a cursor that waits at the tip, with an end.
+//!
+//! ```text
+//!            +--> event with records (whenever there are any)
+//!   start ---+--> heartbeat without (after 5 s of silence)
+//!            +--> end: 5 minutes over | taken over | deregistered
+//!                      stream deleted | damage | shutting down
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_engine::{Cursor, Page, Progress, ReadLimit};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::registry::Lease;
+use crate::metrics::{Metrics, SubscriberGuard};
+use crate::ops::error::OpError;
+use crate::ops::get_records::read;
+
+/// How long a subscription lasts (service: 5 minutes); then the client subscribes again.
+const LIFE: Duration = Duration::from_mins(5);
+/// The longest silence: then an event without records is sent.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a subscription is made of.
+pub struct Source {
+    /// News of the shard.
+    pub progress: watch::Receiver<Progress>,
+    /// Where reading stands.
+    pub cursor: Cursor,
+    /// How large an event may be.
+    pub limit: ReadLimit,
+    /// The place in the registry.
+    pub lease: Lease,
+    /// Ends the subscription with the server.
+    pub shutdown: CancellationToken,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Records, or none in a heartbeat.
+#[derive(Debug)]
+pub struct Event {
+    /// The records, encoded.
+    pub page: Page,
+    /// Subscribe again behind this number: everything up to it has been handed out.
+    pub continuation_sequence_number: u64,
+}
+
+/// A running subscription.
+pub struct Subscription {
+    source: Source,
+    ends_at: Instant,
+    heartbeat_at: Instant,
+    ended: bool,
+    _counted: SubscriberGuard,
+}
+
+/// What a wait at the tip brought.
+enum News {
+    Progress,
+    Heartbeat,
+    End(Option<OpError>),
+}
+
+impl Subscription {
+    /// Starts now.
+    pub fn new(source: Source) -> Self {
+        let now = Instant::now();
+        Subscription {
+            _counted: source.metrics.subscribed(),
+            source,
+            ends_at: now + LIFE,
+            heartbeat_at: now + HEARTBEAT,
+            ended: false,
+        }
+    }
+
+    /// The next event, as soon as there is one; `None` at the end of the subscription's life.
+    /// An error is the last thing it gives.
+    pub async fn next(&mut self) -> Option<Result<Event, OpError>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.next_or_end().await;
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+
+    async fn next_or_end(&mut self) -> Option<Result<Event, OpError>> {
+        let mut heartbeat_due = false;
+        loop {
+            if let Some(refusal) = self.refusal() {
+                return Some(Err(refusal));
+            }
+            if Instant::now() >= self.ends_at {
+                return None;
+            }
+            // What becomes durable after this line wakes the wait below.
+            self.source.progress.borrow_and_update();
+            let page = match read(&mut self.source.cursor, self.source.limit) {
+                Ok(page) => page,
+                Err(error) => return Some(Err(error.into())),
+            };
+            if page.records > 0 || heartbeat_due {
+                return Some(Ok(self.event(page)));
+            }
+            match self.news().await {
+                News::Progress => {}
+                News::Heartbeat => heartbeat_due = true,
+                News::End(end) => return end.map(Err),
+            }
+        }
+    }
+
+    /// Why the subscription is over, if it is before its time.
+    fn refusal(&self) -> Option<OpError> {
+        let Source { lease, shutdown, .. } = &self.source;
+        let ended = lease.state().map(|ended| lease.refusal(ended));
+        ended.or_else(|| shutdown.is_cancelled().then(OpError::shutting_down))
+    }
+
+    async fn news(&mut self) -> News {
+        let Source { progress, lease, shutdown, .. } = &mut self.source;
+        tokio::select! {
+            ended = lease.lost() => News::End(Some(lease.refusal(ended))),
+            () = shutdown.cancelled() => News::End(Some(OpError::shutting_down())),
+            // The engine is gone only after a shutdown.
+            changed = progress.changed() => match changed {
+                Ok(()) => News::Progress,
+                Err(_) => News::End(Some(OpError::shutting_down())),
+            },
+            () = tokio::time::sleep_until(self.ends_at) => News::End(None),
+            () = tokio::time::sleep_until(self.heartbeat_at) => News::Heartbeat,
+        }
+    }
+
+    fn event(&mut self, page: Page) -> Event {
+        self.source.metrics.read(&page);
+        self.heartbeat_at = Instant::now() + HEARTBEAT;
+        Event { continuation_sequence_number: page.next.0.saturating_sub(1), page }
+    }
+}
