@@ -1,0 +1,28 @@
+//! DeregisterStreamConsumer.
+
+use anabranch_proto::v1::{DeregisterStreamConsumerRequest, DeregisterStreamConsumerResponse};
+
+use super::names::{self, ConsumerFields};
+use super::{Ops, Result};
+
+impl Ops {
+    /// Removes a consumer, then ends its subscriptions: one that starts in between finds no
+    /// consumer, and one that started before is ended.
+    pub async fn deregister_stream_consumer(
+        &self,
+        request: DeregisterStreamConsumerRequest,
+    ) -> Result<DeregisterStreamConsumerResponse> {
+        let fields = ConsumerFields {
+            consumer_arn: &request.consumer_arn,
+            stream_arn: &request.stream_arn,
+            stream_name: &request.stream_name,
+            consumer_name: &request.consumer_name,
+        };
+        let (stream, consumer) = names::consumer(&self.engine, &fields)?;
+        let id = stream.id();
+        let name = consumer.name.clone();
+        self.blocking(move |engine| engine.deregister_consumer(&stream, &consumer.name)).await?;
+        self.subscriptions.deregister(id, &name);
+        Ok(DeregisterStreamConsumerResponse {})
+    }
+}

@@ -1,0 +1,56 @@
+//! How streams, shards and consumers are shown.
+
+use anabranch_engine::hash_key::HashKeyRange;
+use anabranch_engine::{Consumer, Shard, Stream};
+use anabranch_proto::v1;
+
+use super::Ops;
+
+/// A stream that is being made or deleted is never seen, so it is always this.
+pub(super) fn status(_stream: &Stream) -> i32 {
+    v1::StreamStatus::Active.into()
+}
+
+/// The number of shards is what was asked for.
+pub(super) fn mode(_stream: &Stream) -> i32 {
+    v1::StreamMode::Provisioned.into()
+}
+
+/// A hash range, both ends inclusive.
+pub(super) fn hash_key_range(range: HashKeyRange) -> v1::HashKeyRange {
+    v1::HashKeyRange {
+        starting_hash_key: range.start.to_string(),
+        ending_hash_key: range.end.to_string(),
+    }
+}
+
+/// A shard.
+pub(super) fn shard(shard: &Shard) -> v1::Shard {
+    let [parent, adjacent_parent] = shard.parents();
+    v1::Shard {
+        shard_id: shard.id().to_string(),
+        parent_shard_id: parent.map(|id| id.to_string()),
+        adjacent_parent_shard_id: adjacent_parent.map(|id| id.to_string()),
+        hash_key_range: Some(hash_key_range(shard.hash_key_range())),
+        sequence_number_range: Some(v1::SequenceNumberRange {
+            // The first record's number lies above the start, as the service has it.
+            starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
+            ending_sequence_number: None,
+        }),
+    }
+}
+
+impl Ops {
+    /// A consumer.
+    pub(super) fn show_consumer(&self, stream: &Stream, consumer: &Consumer) -> v1::Consumer {
+        let created_seconds = consumer.created_ms / 1000;
+        let name = &consumer.name;
+        v1::Consumer {
+            consumer_name: name.as_str().to_owned(),
+            consumer_arn: self.owner.consumer_arn(stream.name(), name, created_seconds),
+            consumer_status: v1::ConsumerStatus::ConsumerActive.into(),
+            consumer_creation_timestamp_ms: consumer.created_ms,
+            stream_arn: self.owner.stream_arn(stream.name()),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! DescribeStreamSummary.
+
+use anabranch_proto::v1::{
+    DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
+};
+
+use super::{Ops, Result, describe, names};
+
+impl Ops {
+    /// Describes a stream without its shards.
+    pub fn describe_stream_summary(
+        &self,
+        request: DescribeStreamSummaryRequest,
+    ) -> Result<DescribeStreamSummaryResponse> {
+        let stream = names::stream(&self.engine, &request.stream_name)?;
+        Ok(DescribeStreamSummaryResponse {
+            stream_description_summary: Some(StreamDescriptionSummary {
+                stream_name: stream.name().as_str().to_owned(),
+                stream_arn: self.owner.stream_arn(stream.name()),
+                stream_status: describe::status(&stream),
+                stream_mode: describe::mode(&stream),
+                retention_period_hours: stream.retention_hours(),
+                stream_creation_timestamp_ms: stream.created_ms(),
+                open_shard_count: stream.shards().len() as u32,
+                consumer_count: stream.consumers().len() as u32,
+            }),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! GetRecords, and how every read of a shard is done.
+
+use std::time::Duration;
+
+use anabranch_engine::error::{Error, Result as EngineResult};
+use anabranch_engine::limits::PAGE_RECORDS_MAX;
+use anabranch_engine::{Cursor, Page, ReadLimit};
+use anabranch_proto::v1::GetRecordsRequest;
+use tokio::time::Instant;
+
+use super::error::{OpError, Result};
+use super::iterator::ShardIterator;
+use super::{Ops, may_block, names};
+
+/// Bytes of a page's records unless the request asks for others: stock clients refuse
+/// messages of over 4 MiB.
+const PAGE_BYTES_DEFAULT: u32 = 2 << 20;
+/// Bytes of a page's or event's records at most.
+pub(super) const READ_BYTES_MAX: u32 = 10 << 20;
+/// Milliseconds that a long poll waits at most: below the idle limits of common proxies.
+const WAIT_MS_MAX: u32 = 30_000;
+
+/// A page of records, and where to go on.
+#[derive(Debug)]
+pub struct RecordsPage {
+    /// The records, encoded.
+    pub page: Page,
+    /// The iterator behind them.
+    pub next_shard_iterator: String,
+}
+
+impl Ops {
+    /// Reads from a position. At the tip it waits as long as the request allows.
+    pub async fn get_records(&self, request: GetRecordsRequest) -> Result<RecordsPage> {
+        let records_max = PAGE_RECORDS_MAX as u32;
+        let limit = ReadLimit {
+            records: names::within("limit", request.limit, 1..=records_max, records_max)?,
+            bytes: names::within(
+                "max_bytes",
+                request.max_bytes,
+                1..=READ_BYTES_MAX,
+                PAGE_BYTES_DEFAULT,
+            )?,
+        };
+        let wait_ms = names::within("wait_ms", request.wait_ms, 0..=WAIT_MS_MAX, 0)?;
+        let now_ms = self.engine.now_ms();
+        let iterator = ShardIterator::open(&self.seal, &request.shard_iterator, now_ms)?;
+        let (stream, shard) = iterator.resolve(&self.engine)?;
+        let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
+        let mut progress = shard.progress();
+        let mut cursor = shard.cursor(iterator.position);
+        let next = |position| {
+            ShardIterator::at(&self.engine, &stream, shard.id(), position).seal(&self.seal)
+        };
+        loop {
+            // What becomes durable after this line wakes the wait below.
+            progress.borrow_and_update();
+            let page = match read(&mut cursor, limit) {
+                Ok(page) => page,
+                Err(Error::Damage(damage)) => {
+                    let next = next(damage.next_readable);
+                    let error = OpError::from(Error::Damage(damage));
+                    return Err(error.with("next_shard_iterator", next));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let at_tip = page.records == 0 && page.millis_behind == 0;
+            if !at_tip || wait_ms == 0 || self.wait(&mut progress, deadline).await.is_err() {
+                self.metrics.read(&page);
+                return Ok(RecordsPage { next_shard_iterator: next(page.next), page });
+            }
+        }
+    }
+
+    /// Waits for news of a shard; an error says that there will be none in time.
+    async fn wait(
+        &self,
+        progress: &mut tokio::sync::watch::Receiver<anabranch_engine::Progress>,
+        deadline: Instant,
+    ) -> Result<(), NoNews> {
+        tokio::select! {
+            changed = progress.changed() => changed.map_err(|_| NoNews),
+            () = tokio::time::sleep_until(deadline) => Err(NoNews),
+            () = self.shutdown.cancelled() => Err(NoNews),
+        }
+    }
+}
+
+/// Nothing new became durable.
+struct NoNews;
+
+/// Reads a page: at once where it is in memory, and telling the runtime where it is not.
+pub(crate) fn read(cursor: &mut Cursor, limit: ReadLimit) -> EngineResult<Page> {
+    if cursor.is_cold() { may_block(|| cursor.read(limit)) } else { cursor.read(limit) }
+}

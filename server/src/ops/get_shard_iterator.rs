@@ -1,0 +1,33 @@
+//! GetShardIterator.
+
+use anabranch_proto::v1::{GetShardIteratorRequest, GetShardIteratorResponse};
+
+use super::iterator::ShardIterator;
+use super::start::{Start, StartFields};
+use super::{Ops, Result, names};
+
+const FIELDS: StartFields = StartFields {
+    iterator_type: "shard_iterator_type",
+    sequence_number: "starting_sequence_number",
+    timestamp_ms: "timestamp_ms",
+};
+
+impl Ops {
+    /// Gives a position in a shard as a token.
+    pub fn get_shard_iterator(
+        &self,
+        request: GetShardIteratorRequest,
+    ) -> Result<GetShardIteratorResponse> {
+        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let shard = names::shard(&stream, &request.shard_id)?;
+        let start = Start {
+            iterator_type: request.shard_iterator_type,
+            sequence_number: request.starting_sequence_number,
+            timestamp_ms: request.timestamp_ms,
+            fields: FIELDS,
+        };
+        let position = start.resolve(&self.engine, &shard)?;
+        let iterator = ShardIterator::at(&self.engine, &stream, shard.id(), position);
+        Ok(GetShardIteratorResponse { shard_iterator: iterator.seal(&self.seal) })
+    }
+}

@@ -1,0 +1,124 @@
+//! The operations, each once, in a file named after it.
+//!
+//! An operation checks its request, calls the engine and shapes the reply. It speaks the
+//! types of `anabranch.v1`, whatever door the request came through; records alone travel
+//! otherwise, as a borrowed [`batch::Batch`] on the way in and as an engine `Page` on the way
+//! out. Everything is refused with an [`OpError`].
+//!
+//! [`Ops`] holds what operations share. Calls into the engine that write its catalog block, and
+//! run on the blocking pool; the data path never blocks, but for a read that may wait for the
+//! disk, which tells the runtime first.
+
+pub mod batch;
+mod create_stream;
+mod decrease_stream_retention_period;
+mod delete_stream;
+mod deregister_stream_consumer;
+mod describe;
+mod describe_stream;
+mod describe_stream_consumer;
+mod describe_stream_summary;
+pub mod error;
+pub mod get_records;
+mod get_shard_iterator;
+mod increase_stream_retention_period;
+mod iterator;
+mod list_shards;
+mod list_stream_consumers;
+mod list_streams;
+mod names;
+mod page_token;
+pub mod put;
+mod put_record;
+mod put_records;
+mod register_stream_consumer;
+mod seal;
+mod start;
+mod subscribe_to_shard;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use anabranch_engine::{Durability, Engine};
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::{Kind, OpError, Result};
+use self::seal::Seal;
+use crate::aws::arn::Owner;
+use crate::metrics::Metrics;
+use crate::push::Registry;
+
+/// What the operations are told when they are made.
+#[derive(Clone, Debug)]
+pub struct OpsOptions {
+    /// Account and region of the ARNs given out.
+    pub owner: Owner,
+    /// How durable the engine was told to be, for the metrics.
+    pub durability: Durability,
+}
+
+/// What the operations share.
+pub struct Ops {
+    engine: Engine,
+    owner: Owner,
+    seal: Seal,
+    subscriptions: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+}
+
+impl Ops {
+    /// The operations of an engine.
+    pub fn new(engine: Engine, options: OpsOptions) -> Arc<Ops> {
+        Arc::new(Ops {
+            owner: options.owner,
+            seal: Seal::new(engine.iterator_key()),
+            subscriptions: Arc::default(),
+            metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),
+            shutdown: CancellationToken::new(),
+            engine,
+        })
+    }
+
+    /// What is counted and measured.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Ends what would otherwise last: subscriptions, long polls and `Produce` calls, the last
+    /// after their acknowledgements. Other calls go on until the engine is shut down.
+    pub fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Is cancelled when [`Ops::begin_shutdown`] is called.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Runs a call that blocks where blocking is allowed.
+    async fn blocking<T, F>(&self, call: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Engine) -> anabranch_engine::error::Result<T> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        match tokio::task::spawn_blocking(move || call(&engine)).await {
+            Ok(result) => Ok(result?),
+            // The runtime drops queued calls only when it ends; the call itself may panic.
+            Err(error) if error.is_cancelled() => Err(OpError::shutting_down()),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Runs a call that may wait for the disk on this thread, telling the runtime to move its other
+/// tasks away. A runtime of one thread has nowhere to move them.
+pub(crate) fn may_block<T>(call: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(call),
+        _ => call(),
+    }
+}

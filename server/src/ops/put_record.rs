@@ -1,0 +1,46 @@
+//! PutRecord.
+
+use anabranch_engine::Stream;
+use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
+
+use super::batch::Batch;
+use super::put::put;
+use super::{OpError, Ops, Result, names};
+
+impl Ops {
+    /// Puts one record.
+    pub async fn put_record(&self, request: PutRecordRequest) -> Result<PutRecordResponse> {
+        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let explicit_hash_key = request.explicit_hash_key.as_deref();
+        let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
+        if let Some(number) = request.sequence_number_for_ordering {
+            self.check_ordering(&stream, &batch, number)?;
+        }
+        let outcome = put(stream, &batch, &self.metrics).await?;
+        // A batch of one either was put, or failed for a reason of its own.
+        if let Some(failure) = outcome.failures.first() {
+            return Err((*failure.error).clone());
+        }
+        Ok(PutRecordResponse {
+            shard_id: outcome.shards[0].to_string(),
+            sequence_number: outcome.numbers[0],
+        })
+    }
+
+    /// The number that the record gets is above every durable one, so it is above `number` if
+    /// that one is durable; a producer knows of no other.
+    fn check_ordering(&self, stream: &Stream, batch: &Batch<'_>, number: u64) -> Result<()> {
+        let shard = &stream.shards()[stream.route(batch.records()[0].hash_key())];
+        if number < shard.watermarks().durable.0 {
+            return Ok(());
+        }
+        let why = format_args!(
+            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {} under \
+             account {} is invalid.",
+            stream.name(),
+            self.owner.account
+        );
+        let error = OpError::invalid("sequence_number_for_ordering", why);
+        Err(error.with("value", number.to_string()))
+    }
+}

@@ -1,0 +1,25 @@
+//! RegisterStreamConsumer.
+
+use anabranch_proto::v1::{RegisterStreamConsumerRequest, RegisterStreamConsumerResponse};
+
+use super::{Ops, Result, names};
+
+impl Ops {
+    /// Registers a consumer for push; it is there when the call returns.
+    pub async fn register_stream_consumer(
+        &self,
+        request: RegisterStreamConsumerRequest,
+    ) -> Result<RegisterStreamConsumerResponse> {
+        let name = names::consumer_name(&request.consumer_name)?;
+        let stream = names::stream_by_arn(&self.engine, &request.stream_arn, &request.stream_name)?;
+        let (stream, consumer) = self
+            .blocking(move |engine| {
+                let consumer = engine.register_consumer(&stream, &name)?;
+                Ok((stream, consumer))
+            })
+            .await?;
+        Ok(RegisterStreamConsumerResponse {
+            consumer: Some(self.show_consumer(&stream, &consumer)),
+        })
+    }
+}

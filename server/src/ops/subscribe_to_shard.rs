@@ -1,0 +1,63 @@
+//! SubscribeToShard.
+
+use anabranch_engine::ReadLimit;
+use anabranch_engine::limits::PAGE_RECORDS_MAX;
+use anabranch_proto::v1::SubscribeToShardRequest;
+
+use super::Ops;
+use super::error::{OpError, Result};
+use super::get_records::READ_BYTES_MAX;
+use super::names::{self, ConsumerFields};
+use super::start::{Start, StartFields};
+use crate::push::{Source, Subscription};
+
+/// Bytes of an event's records unless the request asks for others.
+const EVENT_BYTES_DEFAULT: u32 = 1 << 20;
+
+const FIELDS: StartFields = StartFields {
+    iterator_type: "starting_position.type",
+    sequence_number: "starting_position.sequence_number",
+    timestamp_ms: "starting_position.timestamp_ms",
+};
+
+impl Ops {
+    /// Starts a subscription; its events are taken from what is returned.
+    pub fn subscribe_to_shard(&self, request: SubscribeToShardRequest) -> Result<Subscription> {
+        let bytes = request.max_bytes;
+        let bytes = names::within("max_bytes", bytes, 1..=READ_BYTES_MAX, EVENT_BYTES_DEFAULT)?;
+        let limit = ReadLimit { records: PAGE_RECORDS_MAX, bytes };
+        let start = request
+            .starting_position
+            .ok_or_else(|| OpError::invalid("starting_position", "is missing"))?;
+        let start = Start {
+            iterator_type: start.r#type,
+            sequence_number: start.sequence_number,
+            timestamp_ms: start.timestamp_ms,
+            fields: FIELDS,
+        };
+        let fields = ConsumerFields {
+            consumer_arn: &request.consumer_arn,
+            stream_arn: "",
+            stream_name: &request.stream_name,
+            consumer_name: &request.consumer_name,
+        };
+        let (stream, consumer) = names::consumer(&self.engine, &fields)?;
+        let shard = names::shard(&stream, &request.shard_id)?;
+        let from = start.resolve(&self.engine, &shard)?;
+        if self.shutdown.is_cancelled() {
+            return Err(OpError::shutting_down());
+        }
+        let lease = self.subscriptions.subscribe(stream.id(), &consumer.name, shard.id())?;
+        // Deregistering removes the consumer first and ends its subscriptions then; this one
+        // may have come between.
+        stream.consumer(&consumer.name)?;
+        Ok(Subscription::new(Source {
+            progress: shard.progress(),
+            cursor: shard.cursor(from),
+            limit,
+            lease,
+            shutdown: self.shutdown.clone(),
+            metrics: self.metrics.clone(),
+        }))
+    }
+}
