@@ -1,0 +1,235 @@
+//! Replies as HTTP bodies: frames of bytes that already exist, then trailers.
+//!
+//! [`Frames`] is one message (or several short ones) as the chunks it consists of; a
+//! [`ReplyBody`] hands them to the connection one by one and asks its source for the next
+//! message only when the connection wants more. So a slow reader holds one message and no
+//! queue. A source that always has more gives way after each MiB, so that one fast reader does
+//! not keep a thread to itself.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use anabranch_engine::Page;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::Stream;
+use futures_util::stream::empty;
+use http::{HeaderMap, HeaderValue, Response};
+use http_body::Frame;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::request::PREFIX_BYTES;
+
+/// Bytes after which a source that is always ready gives way.
+pub(super) const YIELD_BYTES: usize = 1 << 20;
+/// A message of up to this many bytes is copied into one chunk: one short frame on the wire is
+/// cheaper than several.
+const COPY_BYTES_MAX: usize = 16 << 10;
+
+/// The chunks of a reply, in order.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    first: Option<Bytes>,
+    rest: std::vec::IntoIter<Bytes>,
+}
+
+impl Frames {
+    /// Bytes that are framed already.
+    pub(super) fn one(framed: Bytes) -> Self {
+        Frames { first: Some(framed), rest: Vec::new().into_iter() }
+    }
+
+    /// A message that is written by `write`.
+    pub(super) fn message(write: impl FnOnce(&mut BytesMut)) -> Self {
+        let mut out = BytesMut::new();
+        append_message(&mut out, write);
+        Frames::one(out.freeze())
+    }
+
+    /// A message made of a page's ranges and the fields behind them.
+    pub(super) fn page(page: Page, tail: Bytes) -> Self {
+        let len = page.ranges.iter().map(Bytes::len).sum::<usize>() + tail.len();
+        if len <= COPY_BYTES_MAX {
+            return Frames::message(|out| {
+                out.reserve(len);
+                for range in page.ranges.iter().chain([&tail]) {
+                    out.put_slice(range);
+                }
+            });
+        }
+        let mut rest = page.ranges;
+        rest.push(tail);
+        Frames { first: Some(Bytes::copy_from_slice(&prefix(len))), rest: rest.into_iter() }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| self.rest.next())
+    }
+}
+
+/// Appends a message and its prefix.
+pub(super) fn append_message(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    out.put_bytes(0, PREFIX_BYTES);
+    write(out);
+    let len = out.len() - start - PREFIX_BYTES;
+    out[start..][..PREFIX_BYTES].copy_from_slice(&prefix(len));
+}
+
+/// What stands in front of an uncompressed message.
+fn prefix(len: usize) -> [u8; PREFIX_BYTES] {
+    let len = u32::try_from(len).expect("a page has at most 10 MiB, a record 1 MiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    [0, a, b, c, d]
+}
+
+/// The response to a call that was refused before anything was sent.
+pub(super) fn refused(status: Status) -> Response<Body> {
+    status.into_http()
+}
+
+/// The response that consists of one message.
+pub(super) fn unary(frames: Frames) -> Response<Body> {
+    respond(ReplyBody { current: frames, source: Some(empty()), since_yield: 0 })
+}
+
+/// The response that consists of what `source` gives; it ends with the first error.
+pub(super) fn streaming<S>(source: S) -> Response<Body>
+where
+    S: Stream<Item = Result<Frames, Status>> + Send + Unpin + 'static,
+{
+    respond(ReplyBody { current: Frames::default(), source: Some(source), since_yield: 0 })
+}
+
+fn respond<S>(body: ReplyBody<S>) -> Response<Body>
+where
+    S: Stream<Item = Result<Frames, Status>> + Send + Unpin + 'static,
+{
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// A reply as a body.
+struct ReplyBody<S> {
+    current: Frames,
+    /// Where further messages come from; `None` once the trailers are sent.
+    source: Option<S>,
+    since_yield: usize,
+}
+
+impl<S> http_body::Body for ReplyBody<S>
+where
+    S: Stream<Item = Result<Frames, Status>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(chunk) = this.current.next() {
+                this.since_yield += chunk.len();
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            let Some(source) = &mut this.source else {
+                return Poll::Ready(None);
+            };
+            if this.since_yield >= YIELD_BYTES {
+                this.since_yield = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let status = match ready!(Pin::new(source).poll_next(cx)) {
+                Some(Ok(frames)) => {
+                    this.current = frames;
+                    continue;
+                }
+                Some(Err(status)) => status,
+                None => Status::ok(""),
+            };
+            this.source = None;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers(&status)))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_none()
+    }
+}
+
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // Cannot happen with a message that is percent-encoded and details in base64.
+        trailers.insert("grpc-status", HeaderValue::from_static("13"));
+    }
+    trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn page(lens: &[usize]) -> Page {
+        Page {
+            ranges: lens.iter().map(|len| vec![b'r'; *len].into()).collect(),
+            records: 1,
+            bytes: lens.iter().sum(),
+            ..Page::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_one_message_whether_it_is_copied_or_not() {
+        for lens in [&[][..], &[10, 20], &[100_000, 1, 200_000]] {
+            let frames = Frames::page(page(lens), Bytes::from_static(b"tail"));
+            let body = unary(frames).into_body().collect().await.unwrap();
+            let trailers = body.trailers().cloned().unwrap();
+            assert_eq!(trailers["grpc-status"], "0");
+            let bytes = body.to_bytes();
+            let len = lens.iter().sum::<usize>() + 4;
+            assert_eq!(bytes[..5], prefix(len));
+            assert_eq!(bytes.len(), 5 + len);
+            assert!(bytes.ends_with(b"tail"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_the_status_of_its_error() {
+        let message = || Frames::message(|out| out.put_slice(b"x"));
+        let source = [Ok(message()), Err(Status::data_loss("lost")), Ok(message())];
+        let response = streaming(stream::iter(source));
+        let body = response.into_body().collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap();
+        assert_eq!(trailers["grpc-status"], "15");
+        assert_eq!(trailers["grpc-message"], "lost");
+        assert_eq!(body.to_bytes().len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_always_ready_gives_way_after_a_mebibyte() {
+        let chunk = Bytes::from(vec![0; YIELD_BYTES / 2]);
+        let source = stream::repeat_with(move || Ok(Frames::one(chunk.clone())));
+        let mut body = streaming(source).into_body();
+        let mut frames = 0;
+        let mut poll = |cx: &mut Context<'_>| {
+            let poll = http_body::Body::poll_frame(Pin::new(&mut body), cx);
+            Poll::Ready(poll.is_ready())
+        };
+        while std::future::poll_fn(&mut poll).await {
+            frames += 1;
+        }
+        assert_eq!(frames, 2);
+        // It has woken itself, so the next poll goes on.
+        assert!(std::future::poll_fn(&mut poll).await);
+    }
+}

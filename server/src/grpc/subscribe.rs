@@ -1,0 +1,51 @@
+//! SubscribeToShard: one message in, events out.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use http::Response;
+use tonic::body::Body;
+
+use super::reply::{self, Frames};
+use super::request::MessageReader;
+use super::status::status;
+use super::unary::decode;
+use crate::metrics::Operation;
+use crate::ops::{Ops, Result};
+use crate::push::Subscription;
+use crate::wire::write;
+
+/// Serves a subscription. The connection takes its events when it has room for them; if the
+/// client vanishes, the body is dropped and the subscription with it.
+pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
+    let call = ops.metrics().call(Operation::SubscribeToShard);
+    let subscription = match subscribe(&ops, MessageReader::new(body)).await {
+        Ok(subscription) => subscription,
+        Err(error) => {
+            call.refused(&error);
+            return reply::refused(status(&error));
+        }
+    };
+    let events = stream::unfold((subscription, call), |(mut subscription, call)| async move {
+        let frames = match subscription.next().await {
+            Some(Ok(event)) => {
+                let (page, tail) = write::subscribe_event_tail(event);
+                Ok(Frames::page(page, tail))
+            }
+            Some(Err(error)) => {
+                call.refused(&error);
+                Err(status(&error))
+            }
+            None => {
+                call.ended();
+                return None;
+            }
+        };
+        Some((frames, (subscription, call)))
+    });
+    reply::streaming(Box::pin(events))
+}
+
+async fn subscribe(ops: &Ops, reader: MessageReader) -> Result<Subscription> {
+    ops.subscribe_to_shard(decode(reader.only().await?)?)
+}

@@ -1,0 +1,123 @@
+//! Calls of one message in and one out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use prost::Message;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::reply::{self, Frames};
+use super::request::MessageReader;
+use super::status::status;
+use crate::metrics::Operation;
+use crate::ops::batch::{Batch, Draft};
+use crate::ops::{Kind, OpError, Ops, Result};
+use crate::wire::read::{Field, Fields};
+use crate::wire::write;
+
+/// Serves a call, for as long as the caller waits.
+pub(super) async fn call(
+    ops: Arc<Ops>,
+    operation: Operation,
+    body: Body,
+    timeout: Option<Duration>,
+) -> Response<Body> {
+    let call = ops.metrics().call(operation);
+    let served = serve(&ops, operation, MessageReader::new(body));
+    let served = match timeout {
+        None => Ok(served.await),
+        Some(timeout) => tokio::time::timeout(timeout, served).await,
+    };
+    match served {
+        Ok(Ok(frames)) => {
+            call.ended();
+            reply::unary(frames)
+        }
+        Ok(Err(error)) => {
+            call.refused(&error);
+            reply::refused(status(&error))
+        }
+        Err(_) => {
+            call.timed_out();
+            reply::refused(Status::deadline_exceeded("the call's deadline passed"))
+        }
+    }
+}
+
+async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result<Frames> {
+    let message = reader.only().await?;
+    match operation {
+        Operation::PutRecords => {
+            let (stream_name, batch) = batch(&message)?;
+            let outcome = ops.put_records(stream_name, &batch).await?;
+            Ok(Frames::message(|out| {
+                write::put_records_response(&outcome, out);
+            }))
+        }
+        Operation::GetRecords => {
+            let records = ops.get_records(decode(message)?).await?;
+            let (page, tail) = write::get_records_tail(records);
+            Ok(Frames::page(page, tail))
+        }
+        Operation::PutRecord => encode(ops.put_record(decode(message)?).await),
+        Operation::GetShardIterator => encode(ops.get_shard_iterator(decode(message)?)),
+        Operation::CreateStream => encode(ops.create_stream(decode(message)?).await),
+        Operation::DeleteStream => encode(ops.delete_stream(decode(message)?).await),
+        Operation::DescribeStream => encode(ops.describe_stream(decode(message)?)),
+        Operation::DescribeStreamSummary => encode(ops.describe_stream_summary(decode(message)?)),
+        Operation::ListStreams => encode(ops.list_streams(decode(message)?)),
+        Operation::ListShards => encode(ops.list_shards(decode(message)?)),
+        Operation::IncreaseStreamRetentionPeriod => {
+            encode(ops.increase_stream_retention_period(decode(message)?).await)
+        }
+        Operation::DecreaseStreamRetentionPeriod => {
+            encode(ops.decrease_stream_retention_period(decode(message)?).await)
+        }
+        Operation::RegisterStreamConsumer => {
+            encode(ops.register_stream_consumer(decode(message)?).await)
+        }
+        Operation::DescribeStreamConsumer => encode(ops.describe_stream_consumer(decode(message)?)),
+        Operation::ListStreamConsumers => encode(ops.list_stream_consumers(decode(message)?)),
+        Operation::DeregisterStreamConsumer => {
+            encode(ops.deregister_stream_consumer(decode(message)?).await)
+        }
+        Operation::Produce | Operation::SubscribeToShard => {
+            unreachable!("the routes lead streams elsewhere")
+        }
+    }
+}
+
+/// A message of a generated type.
+pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M> {
+    M::decode(message).map_err(|why| malformed(&why))
+}
+
+fn encode<M: Message>(reply: Result<M>) -> Result<Frames> {
+    let reply = reply?;
+    Ok(Frames::message(|out| {
+        out.reserve(reply.encoded_len());
+        reply.encode(out).expect("a BytesMut grows as far as it must");
+    }))
+}
+
+/// The stream's name and the records of a `PutRecordsRequest` or a `ProduceRequest`.
+pub(super) fn batch(message: &[u8]) -> Result<(&str, Batch<'_>)> {
+    let mut stream_name = "";
+    let mut draft = Draft::default();
+    for field in Fields::new(message) {
+        match field.map_err(|why| malformed(&why))? {
+            Field::StreamName(name) => stream_name = name,
+            Field::Entry(entry) => {
+                draft.push(entry.partition_key, entry.explicit_hash_key, entry.data)?;
+            }
+        }
+    }
+    Ok((stream_name, draft.finish()?))
+}
+
+fn malformed(why: &dyn std::fmt::Display) -> OpError {
+    OpError::new(Kind::InvalidArgument, format!("malformed request: {why}"))
+}
