@@ -247,7 +247,7 @@ impl Streams for Fake {
         }
         let shards = vec![Vec::new(); request.shard_count as usize];
         state.streams.insert(request.stream_name, shards);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(v1::CreateStreamResponse::default()))
     }
 
     async fn delete_stream(
@@ -256,7 +256,7 @@ impl Streams for Fake {
     ) -> Reply<v1::DeleteStreamResponse> {
         let removed = self.state().streams.remove(&request.into_inner().stream_name);
         self.changed.send_modify(|version| *version += 1);
-        removed.map(|_| Response::new(Default::default())).ok_or_else(not_found)
+        removed.map(|_| Response::new(v1::DeleteStreamResponse::default())).ok_or_else(not_found)
     }
 
     async fn describe_stream(
@@ -323,7 +323,7 @@ impl Streams for Fake {
         let request = request.into_inner();
         let retention = &mut self.state().retention;
         retention.insert(request.stream_name, request.retention_period_hours);
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(v1::IncreaseStreamRetentionPeriodResponse::default()))
     }
 
     async fn decrease_stream_retention_period(
@@ -453,7 +453,7 @@ impl Streams for Fake {
         let request = request.into_inner();
         let consumer = (request.stream_name, request.consumer_name);
         if self.state().consumers.insert(consumer) {
-            Ok(Response::new(Default::default()))
+            Ok(Response::new(v1::RegisterStreamConsumerResponse::default()))
         } else {
             Err(refusal(Code::AlreadyExists, "ResourceInUseException", &[]))
         }

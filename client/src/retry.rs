@@ -74,7 +74,7 @@ impl Backoff {
         }
         let delay = self.draw(self.attempts);
         self.attempts += 1;
-        Some(delay.min(self.policy.elapsed_max - elapsed))
+        Some(delay.min(self.policy.elapsed_max.saturating_sub(elapsed)))
     }
 
     /// The delay before a given attempt, counted from 0, outside of any series.

@@ -126,6 +126,10 @@ impl ShardReader {
 
     /// Reports lost records; reading is to go on behind them.
     pub(super) async fn report(&mut self, loss: DataLoss) -> Result<(), Done> {
+        if loss.next_readable <= loss.first_lost {
+            // Going on from there would meet the same damage for ever.
+            return Err(Done::Failed(Error::DataLoss(Box::new(loss))));
+        }
         self.position = Position::AtSequenceNumber(loss.next_readable);
         self.tell(Event::Damage(loss)).await
     }
