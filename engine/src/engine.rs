@@ -362,19 +362,25 @@ impl Inner {
         }
     }
 
-    /// Records the durable ends of all shards; with `is_clean` as the last act of a run.
+    /// Records the durable ends that have moved; with `is_clean` as the last act of a run.
     pub(crate) fn record_marks(&self, streams: &[Arc<Stream>], is_clean: bool) -> Result<()> {
-        let marks: Vec<_> = streams
+        let moved: Vec<_> = streams
             .iter()
             .flat_map(|stream| stream.shards().iter().map(|shard| (stream.id(), shard)))
-            .filter_map(|(stream, shard)| Some((stream, shard.id(), shard.mark()?)))
+            .filter_map(|(stream, shard)| Some((stream, shard, shard.moved_mark()?)))
             .collect();
+        let marks: Vec<_> =
+            moved.iter().map(|(stream, shard, mark)| (*stream, shard.id(), *mark)).collect();
         self.shared.now_ms();
         let timeline = self.shared.timeline.lock().state();
         self.with_reserve(|| match is_clean {
             true => self.catalog.finish(&marks, &timeline),
             false => self.catalog.record(&marks, &timeline),
-        })
+        })?;
+        for (_, shard, mark) in moved {
+            shard.recorded(mark);
+        }
+        Ok(())
     }
 
     fn stats(&self) -> Stats {
@@ -408,6 +414,20 @@ impl Inner {
             is_clock_jump_pending: self.shared.timeline.lock().is_jump_pending(),
             sync_us: counters.sync_us.snapshot(),
             commit_records: counters.commit_records.snapshot(),
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// An engine that is dropped without a stop still ends its committers, before the lock on
+    /// the directory goes.
+    fn drop(&mut self) {
+        self.shared.stop_committers();
+        for thread in std::mem::take(self.threads.get_mut()) {
+            // The housekeeping thread may be the one that drops the last reference.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

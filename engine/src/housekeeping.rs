@@ -16,6 +16,8 @@ use crate::ids::StreamId;
 use crate::log::paths::Paths;
 use crate::log::writer::Durability;
 use crate::retention;
+use crate::sequence::SequenceNumber;
+use crate::shard::Shard;
 use crate::stream::Stream;
 
 /// How often the thread looks whether something is due. Durable ends are recorded no more
@@ -109,7 +111,7 @@ impl Housekeeper {
         }
         let unmarked = std::mem::take(&mut *inner.shared.unmarked.lock());
         if record || !unmarked.is_empty() {
-            // What is due for one shard is cheap for all: it is one transaction.
+            // What is due for one shard is cheap for all that moved: it is one transaction.
             let streams = inner.all_streams();
             if let Err(error) = inner.record_marks(&streams, false) {
                 tracing::warn!(%error, "durable ends could not be recorded; recovery scans more");
@@ -148,32 +150,36 @@ fn retain(inner: &Inner) {
             }
         }
     }
-    if risen.is_empty() {
-        return;
+    if !risen.is_empty() {
+        raise_horizons(inner, &risen);
     }
-    let marks: Vec<_> = risen
+    for shard in streams.iter().flat_map(|stream| stream.shards()) {
+        if let Err(error) = retention::drop_segments(&inner.shared, shard) {
+            tracing::warn!(shard = %shard.id(), %error, "old segments could not be dropped");
+        }
+    }
+}
+
+/// Records the horizons, and shows them once they are durable.
+fn raise_horizons(inner: &Inner, risen: &[(StreamId, &Arc<Shard>, SequenceNumber)]) {
+    let risen: Vec<_> = risen
         .iter()
         .filter_map(|(stream, shard, horizon)| {
             let mut mark = shard.mark()?;
             mark.trim_horizon = mark.trim_horizon.max(*horizon);
-            Some((*stream, shard.id(), mark))
+            Some((*stream, *shard, mark))
         })
         .collect();
+    let marks: Vec<_> =
+        risen.iter().map(|(stream, shard, mark)| (*stream, shard.id(), *mark)).collect();
     let timeline = inner.shared.timeline.lock().state();
     if let Err(error) = inner.with_reserve(|| inner.catalog.record(&marks, &timeline)) {
         tracing::warn!(%error, "trim horizons could not be recorded; nothing is dropped");
         return;
     }
-    let recorded: std::collections::BTreeSet<_> =
-        marks.iter().map(|(stream, shard, _)| (*stream, *shard)).collect();
-    for (stream, shard, horizon) in risen {
-        if !recorded.contains(&(stream, shard.id())) {
-            continue;
-        }
-        shard.view().raise_trim_horizon(horizon);
-        if let Err(error) = retention::drop_segments(&inner.shared, shard) {
-            tracing::warn!(shard = %shard.id(), %error, "old segments could not be dropped");
-        }
+    for (_, shard, mark) in risen {
+        shard.recorded(mark);
+        shard.view().raise_trim_horizon(mark.trim_horizon);
     }
 }
 

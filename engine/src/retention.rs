@@ -68,6 +68,10 @@ pub(crate) fn seal_old(shard: &Arc<Shard>, retention_ms: u64, now_ms: u64) {
 pub(crate) fn drop_segments(shared: &Shared, shard: &Arc<Shard>) -> Result<usize> {
     let view = shard.view().clone();
     let horizon = view.trim_horizon();
+    let is_one_old = view.segments().first().is_some_and(|first| first.base() < horizon);
+    if !is_one_old {
+        return Ok(0);
+    }
     // The writer tells which segment is active; while it is away, try again later.
     let dropped = shard.with_writer(|writer| {
         let segments = view.segments();

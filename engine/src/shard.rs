@@ -111,6 +111,8 @@ struct Staging {
     place: Option<Place>,
     /// Bytes that became durable since the end was last recorded.
     unmarked_bytes: u64,
+    /// The mark that the catalog is known to hold.
+    recorded: Option<ShardMark>,
     last_commit: Duration,
     /// When the record at the horizon arrived, if that is known.
     oldest_arrival_ms: Option<u64>,
@@ -165,6 +167,7 @@ impl Shard {
                 refusal: None,
                 place,
                 unmarked_bytes: 0,
+                recorded: None,
                 last_commit: Duration::ZERO,
                 oldest_arrival_ms: None,
             }),
@@ -322,7 +325,7 @@ impl Shard {
         let (mut writer, mut batch, waiters) = {
             let mut staging = self.staging.lock();
             staging.is_queued = false;
-            if staging.buffer.is_empty() || staging.refusal.is_some() {
+            if staging.buffer.is_empty() {
                 return;
             }
             // Whoever has the writer looks for staged records when giving it back.
@@ -486,7 +489,7 @@ impl Shard {
         self.staging.lock().writer.is_none()
     }
 
-    /// The mark to record, if the shard has one. `all` or only after enough bytes.
+    /// The mark to record: where the log stands durably, if it has a file.
     pub(crate) fn mark(&self) -> Option<ShardMark> {
         let mut staging = self.staging.lock();
         staging.unmarked_bytes = 0;
@@ -498,6 +501,17 @@ impl Shard {
             newest_arrival_ms: place.last_arrival_ms,
             trim_horizon: self.view.trim_horizon(),
         })
+    }
+
+    /// The mark, if it has moved since [`Shard::recorded`] was last told.
+    pub(crate) fn moved_mark(&self) -> Option<ShardMark> {
+        let mark = self.mark()?;
+        (self.staging.lock().recorded != Some(mark)).then_some(mark)
+    }
+
+    /// The catalog holds this mark.
+    pub(crate) fn recorded(&self, mark: ShardMark) {
+        self.staging.lock().recorded = Some(mark);
     }
 
     pub(crate) fn set_retention_hours(&self, hours: u32) {

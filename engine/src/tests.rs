@@ -361,6 +361,22 @@ fn a_deleted_stream_is_gone_and_its_namesake_starts_anew() {
 }
 
 #[test]
+fn what_is_staged_when_the_engine_stops_is_committed() {
+    let world = World::new(10);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let ticket = put(&stream.shards()[0], &[b"staged"]).unwrap();
+    engine.shut_down().unwrap();
+    assert_eq!(ticket.wait().unwrap().first, SequenceNumber(1));
+    assert!(matches!(put(&stream.shards()[0], &[b"late"]), Err(Error::ShuttingDown)));
+    drop((stream, engine));
+    let engine = world.open().unwrap();
+    assert!(engine.report().clean);
+    let stream = engine.stream(&name("s")).unwrap();
+    assert_eq!(read_all(&stream.shards()[0]).unwrap(), [(1, b"staged".to_vec())]);
+}
+
+#[test]
 fn two_engines_cannot_have_one_directory() {
     let world = World::new(9);
     let engine = world.open().unwrap();
