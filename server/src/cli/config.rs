@@ -1,0 +1,66 @@
+//! `config show`: the settings a server would be started with here, and where each comes from.
+
+use anabranch_client::cli::{Global, OutputFormat};
+use anabranch_server::config::{Config, ConfigError, Layer, Setting, resolve};
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+use std::path::PathBuf;
+
+use super::{USAGE, fail, print};
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting of `serve`, its value, and where the value comes from
+    Show(SettingsArguments),
+}
+
+/// The settings as flags; the rest comes from the environment and a file.
+#[derive(Args)]
+pub(crate) struct SettingsArguments {
+    /// TOML file with settings; flags and the environment win over it
+    #[arg(long, value_name = "FILE", env = "ANABRANCH_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    flags: Layer,
+}
+
+impl SettingsArguments {
+    /// The settings in force.
+    pub(crate) fn resolve(self) -> Result<(Config, Vec<Setting>), ConfigError> {
+        let environment = Layer::from_environment(|name| std::env::var_os(name))?;
+        let file = match &self.config {
+            Some(path) => Layer::from_file(path)?,
+            None => Layer::default(),
+        };
+        resolve(self.flags, environment, file)
+    }
+}
+
+pub(crate) fn run(command: ConfigCommand, global: &Global) -> u8 {
+    let ConfigCommand::Show(arguments) = command;
+    match arguments.resolve() {
+        Ok((_, settings)) => print(render(&settings, global.output).as_bytes()),
+        Err(error) => fail(USAGE, &error),
+    }
+}
+
+fn render(settings: &[Setting], output: OutputFormat) -> String {
+    let json = |setting| serde_json::to_string(setting).expect("a setting is plain text");
+    match output {
+        OutputFormat::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING);
+            table.set_header(["SETTING", "VALUE", "ORIGIN"]);
+            for setting in settings {
+                table.add_row([setting.name, setting.value.as_str(), &setting.origin.to_string()]);
+            }
+            format!("{}\n", table.trim_fmt())
+        }
+        OutputFormat::Json => {
+            let objects: Vec<_> = settings.iter().map(json).collect();
+            format!("[{}]\n", objects.join(","))
+        }
+        OutputFormat::Ndjson => settings.iter().map(|s| json(s) + "\n").collect(),
+    }
+}

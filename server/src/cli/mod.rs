@@ -1,0 +1,92 @@
+//! The command line: what can be typed, and which module does it.
+//!
+//! Every command ends with one of five exit codes, which scripts rely on: 0 done, 1 failed,
+//! 2 usage, 3 damage found, 4 server unreachable.
+
+mod completions;
+mod config;
+mod demo;
+mod logging;
+mod serve;
+mod style;
+
+use std::sync::LazyLock;
+
+use anabranch_client::cli::{ClientCommand, Global};
+use anabranch_engine::FORMAT_VERSION;
+use clap::{Parser, Subcommand};
+
+/// The command failed.
+pub(crate) const FAILED: u8 = 1;
+/// What was typed, or a setting, makes no sense.
+pub(crate) const USAGE: u8 = 2;
+
+/// Version, commit and the format version of the data directory.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (commit {}, format version {FORMAT_VERSION})",
+        env!("CARGO_PKG_VERSION"),
+        env!("ANABRANCH_COMMIT")
+    )
+});
+
+/// A durable streaming backbone with the model of Amazon Kinesis Data Streams
+#[derive(Parser)]
+#[command(name = "anabranch", version = VERSION.as_str())]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    global: Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what this is: put real lines, read them back, kill the server, lose nothing
+    Demo(demo::DemoArguments),
+
+    /// Run a server
+    Serve(serve::ServeArguments),
+
+    #[command(flatten)]
+    Client(ClientCommand),
+
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArguments),
+}
+
+/// Does what was typed and returns the exit code.
+pub(crate) async fn run(arguments: Arguments) -> u8 {
+    match arguments.command {
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::Serve(serve) => serve::run(serve).await,
+        Command::Client(command) => {
+            let code = anabranch_client::cli::run(command, arguments.global).await;
+            u8::try_from(code).unwrap_or(FAILED)
+        }
+        Command::Config(command) => config::run(command, &arguments.global),
+        Command::Completions(completions) => completions::run(&completions),
+    }
+}
+
+/// Writes a command's whole output. A reader that has gone (`| head`) is no failure.
+fn print(text: &[u8]) -> u8 {
+    use std::io::{ErrorKind, Write};
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+/// Says what went wrong and returns `code`.
+fn fail(code: u8, error: &dyn std::fmt::Display) -> u8 {
+    eprintln!("{} {error}", style::stderr().error("error:"));
+    code
+}

@@ -1,0 +1,310 @@
+//! A server's life: bind, open, serve, drain, shut down.
+//!
+//! [`start`] does the first three and returns when requests are answered. Both ports are bound
+//! before the data directory is opened: a port in use is found before recovery has done any
+//! work, and clients that come back during a restart wait in the kernel's queue instead of being
+//! refused. Streams asked for at start are there before the first connection is accepted.
+//!
+//! [`RunningServer::shut_down`] goes the other way. Readiness falls first, then long calls are
+//! told to end, connections drain for a bounded time, and the engine makes durable what it has
+//! taken and records clean ends, so that the next open has nothing to scan.
+//!
+//! What belongs to a process and not to a server (signals, log lines, limits of file
+//! descriptors) is left to the binary, so that a test can run servers in its own process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anabranch_engine::error::Error as EngineError;
+use anabranch_engine::ids::StreamName;
+use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats};
+use anabranch_proto::v1::streams_server::SERVICE_NAME;
+use hyper_util::service::TowerToHyperService;
+use thiserror::Error;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info, warn};
+
+use crate::admin::{self, Status};
+use crate::aws::arn::Owner;
+use crate::config::{Config, NewStream};
+use crate::dispatch::Dispatch;
+use crate::grpc;
+use crate::net::{BindError, OpenPort, Port};
+use crate::ops::{Ops, OpsOptions};
+
+/// Time for calls to end after a shutdown has begun. With what the engine needs to finish its
+/// last commits it stays under the 5 seconds that a supervisor is promised.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// Time for a scrape that is on its way when the admin port closes.
+const ADMIN_DRAIN: Duration = Duration::from_millis(100);
+
+/// A server that could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address that others can reach, without credentials to tell them apart.
+    #[error(
+        "refusing to listen on {address} ({flag}): there are no credentials yet, so everybody \
+         who can reach this address could read, write and delete every stream; listen on \
+         127.0.0.1, or add --insecure if you trust the network"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// A port could not be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Open(EngineError),
+    /// A stream asked for at start could not be made.
+    #[error("cannot make the stream {name}: {source}")]
+    Stream {
+        /// The stream.
+        name: StreamName,
+        /// The reason.
+        source: EngineError,
+    },
+}
+
+/// A server that answers requests. Dropping it leaves its tasks to the runtime; call
+/// [`RunningServer::shut_down`].
+pub struct RunningServer {
+    client_port: OpenPort,
+    admin_port: OpenPort,
+    /// What gRPC's health service says.
+    health: HealthReporter,
+    state: Arc<State>,
+}
+
+/// Starts a server and returns when it answers requests.
+pub async fn start(config: &Config) -> Result<RunningServer, StartError> {
+    check_reach(config)?;
+    let client_port = Port::bind(config.listen, "--listen")?;
+    let admin_port = Port::bind(config.admin_listen, "--admin-listen")?;
+    let engine = open(config).await?;
+    let owner = Owner { account: config.account_id.clone(), region: config.region.clone() };
+    let durability = config.durability.into();
+    let ops = Ops::new(engine.clone(), OpsOptions { owner, durability });
+    let grpc = grpc::routes(Arc::clone(&ops)).await;
+    let health = grpc.health();
+    let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });
+    let admin = admin::routes(Arc::clone(&state) as Arc<dyn Status>);
+    Ok(RunningServer {
+        client_port: client_port.open(Dispatch::new(grpc)),
+        admin_port: admin_port.open(TowerToHyperService::new(admin)),
+        health,
+        state,
+    })
+}
+
+impl RunningServer {
+    /// Where clients connect: never port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.client_port.address()
+    }
+
+    /// Where metrics and health are served: never port 0.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_port.address()
+    }
+
+    /// What was found when the data directory was opened.
+    pub fn opened(&self) -> &OpenReport {
+        self.state.engine.report()
+    }
+
+    /// What the engine has done, and how it stands.
+    pub fn stats(&self) -> Stats {
+        self.state.engine.stats()
+    }
+
+    /// Drains and stops, in less than 5 seconds.
+    pub async fn shut_down(self) -> Result<(), EngineError> {
+        self.state.ready.store(false, Ordering::Release);
+        let not_serving = ServingStatus::NotServing;
+        self.health.set_service_status(SERVICE_NAME, not_serving).await;
+        self.health.set_service_status("", not_serving).await;
+        self.state.ops.begin_shutdown();
+        let dropped = self.client_port.close(DRAIN).await;
+        if dropped > 0 {
+            warn!(connections = dropped, "dropped connections that did not finish");
+        }
+        let engine = self.state.engine.clone();
+        let stopped = blocking(move || engine.shut_down()).await;
+        self.admin_port.close(ADMIN_DRAIN).await;
+        stopped
+    }
+}
+
+/// Without credentials only this machine may connect, unless the operator takes the risk.
+fn check_reach(config: &Config) -> Result<(), StartError> {
+    let ports = [(config.listen, "--listen"), (config.admin_listen, "--admin-listen")];
+    match ports.into_iter().find(|(address, _)| !address.ip().is_loopback()) {
+        Some((address, flag)) if !config.insecure => Err(StartError::NotLoopback { address, flag }),
+        _ => Ok(()),
+    }
+}
+
+/// Opens the data directory, which recovers it, and makes the streams asked for.
+async fn open(config: &Config) -> Result<Engine, StartError> {
+    let mut options = EngineOptions::new(config.data.clone());
+    options.durability = config.durability.into();
+    let environment = Environment::system(config.read_mode.into());
+    let streams = config.streams.clone();
+    blocking(move || {
+        let engine = Engine::open(options, environment).map_err(StartError::Open)?;
+        report(engine.report());
+        engine.start();
+        for stream in &streams {
+            if let Err(source) = ensure(&engine, stream) {
+                // The engine's own failure to stop adds nothing to the first one.
+                let _ = engine.shut_down();
+                let name = stream.name.clone();
+                return Err(StartError::Stream { name, source });
+            }
+        }
+        Ok(engine)
+    })
+    .await
+}
+
+/// Makes a stream unless there is one of that name, which keeps the shards it has.
+fn ensure(engine: &Engine, wanted: &NewStream) -> Result<(), EngineError> {
+    match engine.stream(&wanted.name) {
+        Ok(stream) => {
+            let shards = stream.shards().len();
+            if shards != wanted.shards as usize {
+                info!(stream = %wanted.name, shards, wanted = wanted.shards, "exists already");
+            }
+            Ok(())
+        }
+        Err(EngineError::StreamNotFound { .. }) => {
+            engine.create_stream(&wanted.name, wanted.shards)?;
+            info!(stream = %wanted.name, shards = wanted.shards, "made");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes what opening found to the log, where somebody will look for it in a year.
+fn report(opened: &OpenReport) {
+    for damage in &opened.damage {
+        error!(%damage, "damage found; the rest of the shard is served");
+    }
+    for path in &opened.lost_and_found {
+        warn!(path = %path.display(), "records without a stream were moved to lost+found");
+    }
+    info!(
+        clean = opened.clean,
+        streams = opened.streams,
+        shards = opened.shards,
+        scanned_bytes = opened.scanned_bytes,
+        truncated_bytes = opened.truncated_bytes,
+        damage = opened.damage.len(),
+        took_ms = opened.took.as_millis() as u64,
+        "opened the data directory"
+    );
+}
+
+/// What the admin port tells.
+struct State {
+    engine: Engine,
+    ops: Arc<Ops>,
+    ready: AtomicBool,
+}
+
+impl Status for State {
+    fn metrics(&self) -> String {
+        self.ops.metrics().encode()
+    }
+
+    fn halted_logs(&self) -> u64 {
+        self.engine.stats().halted_logs
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
+/// Runs what may wait for the disk off the async threads. A panic there is a panic here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(directory: &tempfile::TempDir) -> Config {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Config { listen: any, admin_listen: any, ..Config::new(directory.path().join("data")) }
+    }
+
+    #[tokio::test]
+    async fn listening_beyond_loopback_needs_insecure() {
+        let directory = tempfile::tempdir().unwrap();
+        for flag in ["--listen", "--admin-listen"] {
+            let mut config = config(&directory);
+            let address = match flag {
+                "--listen" => &mut config.listen,
+                _ => &mut config.admin_listen,
+            };
+            *address = SocketAddr::from(([0, 0, 0, 0], 0));
+            let text = start(&config).await.err().unwrap().to_string();
+            assert!(text.contains(flag) && text.contains("--insecure"), "{text}");
+            assert!(!config.data.exists(), "nothing is touched before the refusal");
+        }
+        let insecure = Config {
+            listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+            insecure: true,
+            ..config(&directory)
+        };
+        start(&insecure).await.unwrap().shut_down().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn streams_asked_for_at_start_are_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config {
+            streams: vec!["orders:4".parse().unwrap(), "clicks:2".parse().unwrap()],
+            ..config(&directory)
+        };
+        for _ in 0..2 {
+            let server = start(&config).await.unwrap();
+            let orders = server.state.engine.stream(&"orders".parse().unwrap()).unwrap();
+            assert_eq!(orders.shards().len(), 4);
+            server.shut_down().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_server_on_one_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = start(&config(&directory)).await.unwrap();
+        let refused = start(&config(&directory)).await.err().unwrap();
+        assert!(matches!(refused, StartError::Open(EngineError::Locked { .. })), "{refused}");
+        first.shut_down().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn both_ports_tell_their_real_addresses() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = start(&config(&directory)).await.unwrap();
+        assert_ne!(server.address().port(), 0);
+        assert_ne!(server.admin_address().port(), 0);
+        assert_ne!(server.address(), server.admin_address());
+        server.shut_down().await.unwrap();
+    }
+}
