@@ -147,10 +147,10 @@ async fn a_subscription_that_ends_is_made_again_behind_the_last_record() {
     assert_eq!(read[SHARD_0], (0..9).collect::<Vec<_>>());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_subscription_refused_as_too_early_is_tried_again() {
     let (fake, client) = stream(1).await;
-    fake.order(|orders| orders.refuse_subscriptions = 2);
+    fake.order(|orders| orders.refuse_subscriptions = 1);
     fill(&fake, 0, 0, 1);
     let builder = client.read("s").from(Position::TrimHorizon).push("app");
     let mut reader = builder.start().await.unwrap();
