@@ -20,6 +20,7 @@
 
 pub mod admin;
 pub mod aws;
+pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod grpc;

@@ -1,12 +1,13 @@
 //! `config show`: the settings a server would be started with here, and where each comes from.
 
-use anabranch_client::cli::{Global, OutputFormat};
-use anabranch_server::config::{Config, ConfigError, Layer, Setting, resolve};
-use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 use std::path::PathBuf;
 
+use anabranch_client::cli::{Global, OutputFormat};
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+
 use super::{USAGE, fail, print};
+use crate::config::{Config, ConfigError, Layer, Setting, resolve};
 
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {

@@ -3,11 +3,12 @@
 
 use std::io::IsTerminal;
 
-use anabranch_server::config::{LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogFormat, LogLevel};
 
 /// Begins to write log lines.
 pub(crate) fn start(level: LogLevel, format: LogFormat) {

@@ -2,6 +2,9 @@
 //!
 //! Every command ends with one of five exit codes, which scripts rely on: 0 done, 1 failed,
 //! 2 usage, 3 damage found, 4 server unreachable.
+//!
+//! [`main`] is the whole program. It stands in the library so that the tests of other packages
+//! can make a binary of it, too.
 
 mod completions;
 mod config;
@@ -10,6 +13,7 @@ mod logging;
 mod serve;
 mod style;
 
+use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use anabranch_client::cli::{ClientCommand, Global};
@@ -33,7 +37,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// A durable streaming backbone with the model of Amazon Kinesis Data Streams
 #[derive(Parser)]
 #[command(name = "anabranch", version = VERSION.as_str())]
-pub(crate) struct Arguments {
+struct Arguments {
     #[command(flatten)]
     global: Global,
 
@@ -60,8 +64,28 @@ enum Command {
     Completions(completions::CompletionsArguments),
 }
 
-/// Does what was typed and returns the exit code.
-pub(crate) async fn run(arguments: Arguments) -> u8 {
+/// Does what was typed, from the arguments of the process to its exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("anabranch-io")
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(arguments));
+            // What still runs (a read of standard input, say) must not hold up the end.
+            runtime.shutdown_background();
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> u8 {
     match arguments.command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Serve(serve) => serve::run(serve).await,

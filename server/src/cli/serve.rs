@@ -11,9 +11,6 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
-use anabranch_server::config::{Config, Durability};
-use anabranch_server::ready_line::ReadyLine;
-use anabranch_server::serve::{RunningServer, StartError, start};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +20,9 @@ use tracing::{info, warn};
 use super::config::SettingsArguments;
 use super::style::{self, Style};
 use super::{FAILED, USAGE, VERSION, fail, logging};
+use crate::config::{Config, Durability};
+use crate::ready_line::ReadyLine;
+use crate::serve::{RunningServer, StartError, start};
 
 /// File descriptors below which a busy server may run out: a connection takes one, and each
 /// shard in use one or two.

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anabranch_server::ready_line::ReadyLine;
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::ready_line::ReadyLine;
 
 /// A start takes milliseconds, also after a kill; a machine under load gets its time.
 const START_MAX: Duration = Duration::from_secs(20);
