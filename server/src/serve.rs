@@ -83,12 +83,21 @@ pub struct RunningServer {
     state: Arc<State>,
 }
 
-/// Starts a server and returns when it answers requests.
+/// Starts a server on this machine's disk and clock and returns when it answers requests.
 pub async fn start(config: &Config) -> Result<RunningServer, StartError> {
+    start_in(config, Environment::system(config.read_mode.into())).await
+}
+
+/// Starts a server that keeps its data in, and takes its time from, `environment`: a simulated
+/// disk that is full, say, or a clock that is put forward by a year.
+pub async fn start_in(
+    config: &Config,
+    environment: Environment,
+) -> Result<RunningServer, StartError> {
     check_reach(config)?;
     let client_port = Port::bind(config.listen, "--listen")?;
     let admin_port = Port::bind(config.admin_listen, "--admin-listen")?;
-    let engine = open(config).await?;
+    let engine = open(config, environment).await?;
     let owner = Owner { account: config.account_id.clone(), region: config.region.clone() };
     let durability = config.durability.into();
     let ops = Ops::new(engine.clone(), OpsOptions { owner, durability });
@@ -153,10 +162,9 @@ fn check_reach(config: &Config) -> Result<(), StartError> {
 }
 
 /// Opens the data directory, which recovers it, and makes the streams asked for.
-async fn open(config: &Config) -> Result<Engine, StartError> {
+async fn open(config: &Config, environment: Environment) -> Result<Engine, StartError> {
     let mut options = EngineOptions::new(config.data.clone());
     options.durability = config.durability.into();
-    let environment = Environment::system(config.read_mode.into());
     let streams = config.streams.clone();
     blocking(move || {
         let engine = Engine::open(options, environment).map_err(StartError::Open)?;
