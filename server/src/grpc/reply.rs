@@ -23,9 +23,11 @@ use super::request::PREFIX_BYTES;
 
 /// Bytes after which a source that is always ready gives way.
 pub(super) const YIELD_BYTES: usize = 1 << 20;
-/// A message of up to this many bytes is copied into one chunk: one short frame on the wire is
-/// cheaper than several.
-const COPY_BYTES_MAX: usize = 16 << 10;
+/// A range of fewer bytes is copied to its neighbours: what a DATA frame of its own costs on
+/// both ends is more than the copy. A shard that is put to one record at a time has many.
+const SHORT_BYTES: usize = 8 << 10;
+/// Bytes reserved at once for short ranges.
+const RESERVED_BYTES_MAX: usize = 64 << 10;
 
 /// The chunks of a reply, in order.
 #[derive(Debug, Default)]
@@ -49,18 +51,28 @@ impl Frames {
 
     /// A message made of a page's ranges and the fields behind them.
     pub(super) fn page(page: Page, tail: Bytes) -> Self {
-        let len = page.ranges.iter().map(Bytes::len).sum::<usize>() + tail.len();
-        if len <= COPY_BYTES_MAX {
-            return Frames::message(|out| {
-                out.reserve(len);
-                for range in page.ranges.iter().chain([&tail]) {
-                    out.put_slice(range);
+        let mut left = page.ranges.iter().map(Bytes::len).sum::<usize>() + tail.len();
+        let mut short = BytesMut::from(&prefix(left)[..]);
+        let mut chunks = Vec::new();
+        for range in page.ranges.into_iter().chain([tail]) {
+            let len = range.len();
+            if len < SHORT_BYTES {
+                if short.capacity() - short.len() < len {
+                    short.reserve(left.min(RESERVED_BYTES_MAX));
                 }
-            });
+                short.put_slice(&range);
+            } else {
+                if !short.is_empty() {
+                    chunks.push(short.split().freeze());
+                }
+                chunks.push(range);
+            }
+            left -= len;
         }
-        let mut rest = page.ranges;
-        rest.push(tail);
-        Frames { first: Some(Bytes::copy_from_slice(&prefix(len))), rest: rest.into_iter() }
+        if !short.is_empty() {
+            chunks.push(short.freeze());
+        }
+        Frames { first: None, rest: chunks.into_iter() }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -190,8 +202,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_one_message_whether_it_is_copied_or_not() {
-        for lens in [&[][..], &[10, 20], &[100_000, 1, 200_000]] {
+        for (lens, chunks) in [
+            (&[][..], 1),
+            (&[10, 20], 1),
+            (&[100_000, 1, 2, 200_000], 5),
+            (&[1, SHORT_BYTES, SHORT_BYTES - 1], 3),
+            (&[1000; 1000], 1),
+        ] {
             let frames = Frames::page(page(lens), Bytes::from_static(b"tail"));
+            assert_eq!(frames.rest.len(), chunks);
             let body = unary(frames).into_body().collect().await.unwrap();
             let trailers = body.trailers().cloned().unwrap();
             assert_eq!(trailers["grpc-status"], "0");
