@@ -36,7 +36,7 @@ mod seal;
 mod start;
 mod subscribe_to_shard;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
