@@ -1,6 +1,7 @@
 //! The operations on a real engine in a temporary directory.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,15 @@ pub(crate) struct Fixture {
     pub(crate) ops: Arc<Ops>,
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<ManualClock>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
+}
+
+fn open(data: &Path, clock: &Arc<ManualClock>) -> (Arc<Ops>, Engine) {
+    let environment = Environment { clock: clock.clone(), ..Environment::system(ReadMode::Mmap) };
+    let engine = Engine::open(EngineOptions::new(data), environment).unwrap();
+    let durability = Durability::Fsync;
+    let ops = Ops::new(engine.clone(), OpsOptions { owner: Owner::default(), durability });
+    (ops, engine)
 }
 
 impl Fixture {
@@ -25,12 +34,17 @@ impl Fixture {
     pub(crate) fn without_threads() -> Fixture {
         let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        let environment =
-            Environment { clock: clock.clone(), ..Environment::system(ReadMode::Mmap) };
-        let engine = Engine::open(EngineOptions::new(data.path()), environment).unwrap();
-        let durability = Durability::Fsync;
-        let ops = Ops::new(engine.clone(), OpsOptions { owner: Owner::default(), durability });
-        Fixture { ops, engine, clock, _data: data }
+        let (ops, engine) = open(data.path(), &clock);
+        Fixture { ops, engine, clock, data }
+    }
+
+    /// Opens the directory again, after the engine was shut down.
+    fn reopen(&mut self) {
+        // The lock goes with the last clone of the engine, so another takes its place first.
+        let elsewhere = tempfile::tempdir().unwrap();
+        (self.ops, self.engine) = open(elsewhere.path(), &self.clock);
+        (self.ops, self.engine) = open(self.data.path(), &self.clock);
+        self.engine.start();
     }
 
     /// An engine as it is in a server.
@@ -595,4 +609,59 @@ async fn a_subscription_wants_a_consumer_a_shard_and_a_start() {
     assert_eq!(field(ops.subscribe_to_shard(nowhere)), "starting_position");
     let large = v1::SubscribeToShardRequest { max_bytes: Some(u32::MAX), ..good() };
     assert_eq!(field(ops.subscribe_to_shard(large)), "max_bytes");
+}
+
+/// Changes one byte of the first record's data in the only segment below `data`.
+fn damage_first_record(data: &Path) {
+    let mut directory = data.join("shards");
+    while directory.is_dir() {
+        directory = std::fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
+    }
+    let mut bytes = std::fs::read(&directory).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"key-0").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&directory, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_reported_with_its_place_and_reading_goes_on_behind_it() {
+    let mut fixture = Fixture::with_stream("orders", 1).await;
+    fixture.register("orders", "analytics").await;
+    fixture.put("orders", 3).await;
+    fixture.put("orders", 2).await;
+    fixture.engine.shut_down().unwrap();
+    damage_first_record(fixture.data.path());
+    fixture.reopen();
+
+    let iterator = fixture.iterator("orders", ShardIteratorType::TrimHorizon);
+    let error = fixture.ops.get_records(get(&iterator)).await.unwrap_err();
+    assert_eq!(error.kind, Kind::DataLoss);
+    let value = |name| {
+        let found = error.metadata.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value.as_str()).unwrap()
+    };
+    assert_eq!((value("first_lost"), value("next_readable")), ("1", "4"));
+    assert!(value("file").starts_with("shards/"), "{}", value("file"));
+    let page = fixture.ops.get_records(get(value("next_shard_iterator"))).await.unwrap();
+    assert_eq!((page.page.records, page.page.next.0), (2, 6));
+
+    let request = subscribe("analytics", ShardIteratorType::TrimHorizon);
+    let mut subscription = fixture.ops.subscribe_to_shard(request).unwrap();
+    assert_eq!(kind(subscription.next().await.unwrap()), Kind::DataLoss);
+    assert!(subscription.next().await.is_none());
+    // Puts are not affected.
+    assert_eq!(fixture.put("orders", 1).await.numbers, [6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_iterator_is_as_good_after_a_restart_as_before() {
+    let mut fixture = Fixture::with_stream("orders", 1).await;
+    fixture.put("orders", 2).await;
+    let iterator = fixture.iterator("orders", ShardIteratorType::TrimHorizon);
+    fixture.engine.shut_down().unwrap();
+    fixture.reopen();
+    let page = fixture.ops.get_records(get(&iterator)).await.unwrap();
+    assert_eq!(page.page.records, 2);
+    fixture.clock.advance(Duration::from_secs(301));
+    assert_eq!(kind(fixture.ops.get_records(get(&iterator)).await), Kind::ExpiredIterator);
 }
