@@ -48,6 +48,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     server: Arc<str>,
+    endpoint: Endpoint,
     channels: Vec<Channel>,
     /// Calls are spread over the connections in turn.
     turn: AtomicUsize,
@@ -115,6 +116,7 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 server,
+                endpoint,
                 channels,
                 turn: AtomicUsize::new(0),
                 retry: self.retry,
@@ -166,6 +168,24 @@ impl Client {
         StreamsClient::new(channels[turn % channels.len()].clone())
             .max_decoding_message_size(DECODED_BYTES_MAX)
             .max_encoding_message_size(ENCODED_BYTES_MAX)
+    }
+
+    /// The same server over one more connection, made when it is needed.
+    ///
+    /// Calls on one connection share its window. Subscriptions that nobody reads from for a
+    /// while fill it, and then no other call gets an answer: not even the one that the reader
+    /// waits for. So whatever may be left unread has a connection of its own.
+    pub(crate) fn with_own_connection(&self) -> Client {
+        let channels = vec![self.inner.endpoint.connect_lazy()];
+        Client {
+            inner: Arc::new(Inner {
+                server: self.inner.server.clone(),
+                endpoint: self.inner.endpoint.clone(),
+                channels,
+                turn: AtomicUsize::new(0),
+                retry: self.inner.retry,
+            }),
+        }
     }
 
     /// What a status of this server says.

@@ -123,6 +123,8 @@ pub struct ReaderBuilder {
 #[derive(Debug)]
 struct Plan {
     client: Client,
+    /// For subscriptions alone.
+    subscriber: Client,
     stream_name: String,
     mode: Mode,
     retry: RetryPolicy,
@@ -207,6 +209,7 @@ impl ReaderBuilder {
         let turns =
             (is_pull && all.len() > LONG_POLLS_MAX).then(|| Semaphore::new(LONG_POLLS_MAX / 2));
         let plan = Arc::new(Plan {
+            subscriber: self.client.with_own_connection(),
             client: self.client,
             stream_name: self.stream_name,
             mode: self.mode,

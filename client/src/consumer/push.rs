@@ -44,7 +44,7 @@ impl ShardReader {
         let plan = self.plan.clone();
         let mut refused_since: Option<Instant> = None;
         loop {
-            let subscription = plan.client.subscribe_to_shard(
+            let subscription = plan.subscriber.subscribe_to_shard(
                 &plan.stream_name,
                 consumer_name,
                 &self.shard_id,

@@ -147,6 +147,27 @@ async fn a_subscription_that_ends_is_made_again_behind_the_last_record() {
     assert_eq!(read[SHARD_0], (0..9).collect::<Vec<_>>());
 }
 
+/// More than a connection's window waits to be read while the readers make calls.
+#[tokio::test]
+async fn subscriptions_that_fill_their_window_hold_up_no_other_call() {
+    let (fake, client) = stream(6).await;
+    fake.order(|orders| orders.page_records = Some(1));
+    for shard in 0..6 {
+        for _ in 0..12 {
+            fake.append("s", shard, "k", &vec![b'x'; 512 << 10]);
+        }
+    }
+    let builder = client.read("s").from(Position::TrimHorizon).push("app");
+    let mut reader = builder.until_tip(true).start().await.unwrap();
+    let mut count = 0;
+    while let Some(item) = reader.next().await {
+        if let Item::Batch(batch) = item.unwrap() {
+            count += batch.records.len();
+        }
+    }
+    assert_eq!(count, 6 * 12);
+}
+
 #[tokio::test]
 async fn a_subscription_refused_as_too_early_is_tried_again() {
     let (fake, client) = stream(1).await;
