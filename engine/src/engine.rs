@@ -198,6 +198,9 @@ impl Engine {
         for shard in streams.iter().flat_map(|stream| stream.shards()) {
             // A halted log is not at its recorded end: it is recovered at the next start.
             is_clean &= matches!(shard.with_writer(|writer| writer.sync()), Some(Ok(())));
+            // Nor is one that recovery ended in a leap or in damage, and that took no record
+            // since: its recorded end is older, and a clean start would take that for the end.
+            is_clean &= shard.mark().is_some() || shard.view().is_empty();
         }
         inner.record_marks(&streams, is_clean)
     }

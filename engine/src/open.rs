@@ -98,7 +98,10 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         let timeline = shared.timeline.lock().state();
         catalog.record(&marks, &timeline)?;
     }
-    catalog.begin(options.durability == Durability::Os)?;
+    // The numbers that a run in durability `os` may have shown and lost are leapt over again at
+    // every start until one stop was clean: until then the leap may stand nowhere on disk.
+    let still_unsynced = contents.unsynced && !contents.clean;
+    catalog.begin(options.durability == Durability::Os || still_unsynced)?;
     Ok(Opened {
         shared,
         catalog,

@@ -460,7 +460,10 @@ impl Shard {
             let mut staging = self.staging.lock();
             let staged = staging.staged_bytes();
             staging.buffer = Vec::new();
-            staging.refusal.get_or_insert_with(|| refusal.clone());
+            // A log that halts while the engine stops is halted: its sync is not tried again.
+            if matches!(staging.refusal, None | Some(Error::ShuttingDown)) {
+                staging.refusal = Some(refusal.clone());
+            }
             (std::mem::take(&mut staging.waiters), staged)
         };
         for waiter in waiters {

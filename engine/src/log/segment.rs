@@ -41,9 +41,13 @@ pub(crate) struct Extent {
     pub(crate) end: u64,
     /// The number behind the last record.
     pub(crate) next: SequenceNumber,
-    /// When the last record arrived.
+    /// When the last record arrived; [`UNKNOWN_ARRIVAL`] where no frame tells.
     pub(crate) last_arrival_ms: u64,
 }
+
+/// Later than any time: a search for a time that meets a segment without a readable frame goes
+/// on before it, so that nothing is passed over.
+const UNKNOWN_ARRIVAL: u64 = u64::MAX;
 
 /// One file of a log.
 pub(crate) struct Segment {
@@ -194,8 +198,10 @@ impl Segment {
         match &header {
             Some(header) => self.learn(file.as_ref(), header)?,
             None if self.extent().is_none() => {
-                let nothing = Extent { end: FRAMES_START, next: self.base, last_arrival_ms: 0 };
-                self.set_extent(nothing);
+                // All of it counts as readable, so that a reader meets the damage and says so.
+                let end = len.max(FRAMES_START + 1);
+                let last_arrival_ms = UNKNOWN_ARRIVAL;
+                self.set_extent(Extent { end, next: self.base, last_arrival_ms });
             }
             None => {}
         }
@@ -238,7 +244,8 @@ impl Segment {
         let limit = header.segment_bytes - footer_bytes(header.segment_bytes);
         let limit = end.unwrap_or(limit).min(limit);
         let mut scanner = Scanner::new(file, header.owner(), limit).at("read", path, None)?;
-        let mut extent = Extent { end: FRAMES_START, next: self.base, last_arrival_ms: 0 };
+        let mut extent =
+            Extent { end: FRAMES_START, next: self.base, last_arrival_ms: UNKNOWN_ARRIVAL };
         let mut index = Index::default();
         loop {
             let offset = extent.end;

@@ -244,13 +244,22 @@ impl LogWriter {
 
     /// Seals the active segment if it is older than `age_ms` and holds anything.
     pub(crate) fn seal_if_older(&mut self, age_ms: u64, now_ms: u64) -> Result<bool> {
-        let is_due = self.active.as_ref().is_some_and(|active| {
-            active.offset > FRAMES_START && now_ms.saturating_sub(active.created_ms) > age_ms
-        });
-        if is_due {
-            self.seal()?;
+        if !self.is_older(age_ms, now_ms) {
+            return Ok(false);
         }
-        Ok(is_due)
+        // After a clean start the age is not known before the header was read.
+        self.reopen()?;
+        if !self.is_older(age_ms, now_ms) {
+            return Ok(false);
+        }
+        self.seal()?;
+        Ok(true)
+    }
+
+    fn is_older(&self, age_ms: u64, now_ms: u64) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            active.offset > FRAMES_START && now_ms.saturating_sub(active.created_ms) > age_ms
+        })
     }
 
     /// Lets the file of an idle log go.
