@@ -402,9 +402,13 @@ impl LogCursor {
                 let first_lost = damage.first_lost.max(self.position);
                 return Err(Error::Damage(Damage { first_lost, ..damage }));
             }
-            // The writer may have published between our look at the segment and at the tip.
-            let is_behind = self.view.segments().last().is_some_and(|last| {
-                last.extent().is_some_and(|extent| extent.next > self.position)
+            // The writer may have published between our look at the segment and at the tip. Only
+            // a place further on counts: a segment that lost its frames has a number and no more.
+            let is_behind = self.view.segments().last().is_some_and(|last| match &self.place {
+                Some(place) if Arc::ptr_eq(&place.segment, last) => {
+                    last.extent().is_some_and(|extent| extent.end > place.offset)
+                }
+                _ => true,
             });
             if is_behind {
                 self.place = None;
