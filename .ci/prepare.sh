@@ -1,0 +1,58 @@
+# Installs what the stages need beyond Rust, Python 3 and a C compiler. Sourced by .ci/run.
+#
+# It comes before the stages so that a slow network is not taken for a slow product.
+
+# missing WHAT PACKAGE: installs a Debian package where we may, or says what to do.
+missing() {
+    if [[ $(id -u) == 0 ]] && command -v apt-get > /dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$2"
+        return
+    fi
+    echo "==> FAILED: $1 is missing; install it (Debian: apt-get install $2)" >&2
+    exit 1
+}
+
+# command_of COMMAND PACKAGE: a command that has to be there.
+command_of() {
+    command -v "$1" > /dev/null || missing "$1" "$2"
+}
+
+# component SUBCOMMAND NAME: a part of the toolchain that a minimal profile leaves out.
+component() {
+    cargo "$1" --version > /dev/null 2>&1 && return
+    command -v rustup > /dev/null && rustup component add "$2" && return
+    echo "==> FAILED: cargo $1 is missing; install it (rustup component add $2)" >&2
+    exit 1
+}
+
+# python_packages NAME REQUIREMENTS: a virtual environment, made anew when the list has changed.
+python_packages() {
+    local environment="$CARGO_TARGET_DIR/ci/$1"
+    cmp -s "$2" "$environment/requirements.txt" && return
+    python3 -c 'import ensurepip, venv' 2> /dev/null || missing "Python's venv" python3-venv
+    rm -rf "$environment"
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+    cp "$2" "$environment/requirements.txt"
+}
+
+prepare() {
+    local stage
+    command_of cargo cargo
+    command_of cc build-essential
+    command_of python3 python3
+    for stage in "$@"; do
+        case "$stage" in
+            lint)
+                component fmt rustfmt
+                component clippy clippy
+                python_packages lint .ci/requirements.txt
+                ;;
+            tour) command_of git git ;;
+            interop) python_packages interop tests/interop/python/requirements.txt ;;
+            *) ;;
+        esac
+    done
+    cargo fetch --locked --quiet
+}
