@@ -200,7 +200,8 @@ impl Engine {
             is_clean &= matches!(shard.with_writer(|writer| writer.sync()), Some(Ok(())));
             // Nor is one that recovery ended in a leap or in damage, and that took no record
             // since: its recorded end is older, and a clean start would take that for the end.
-            is_clean &= shard.mark().is_some() || shard.view().is_empty();
+            let end = shard.mark().map_or(shard.first_sequence(), |mark| mark.next_sequence);
+            is_clean &= end == shard.watermarks().durable;
         }
         inner.record_marks(&streams, is_clean)
     }

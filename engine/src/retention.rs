@@ -82,7 +82,9 @@ pub(crate) fn drop_segments(shared: &Shared, shard: &Arc<Shard>) -> Result<usize
                 next: match segments.get(position + 1) {
                     Some(following) => Some(following.base()),
                     None => segment.extent().map(|extent| extent.next),
-                },
+                }
+                // The name of a segment without records keeps the numbers that were handed out.
+                .filter(|_| segment.base() < horizon),
                 is_active: writer.active_base() == Some(segment.base()),
             })
             .collect();

@@ -366,7 +366,8 @@ impl Walk<'_> {
             self.active = None;
         }
         let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
-        if self.start.is_unsynced && !self.start.is_clean && !self.segments.is_empty() {
+        let has_begun = !self.segments.is_empty() || self.start.mark.is_some();
+        if self.start.is_unsynced && !self.start.is_clean && has_begun {
             // Numbers that clients saw may be gone without a trace. The first commit makes a
             // new segment, whose name keeps the leap durable before a number is handed out.
             next = next.plus(UNSYNCED_NUMBERS_SKIPPED);
