@@ -101,6 +101,17 @@ impl Catalog {
         Ok((catalog, contents))
     }
 
+    /// Reads the catalog of the directory `data` and changes nothing: what a crash interrupted
+    /// is finished in a copy in memory. Takes no lock, so a server may change the file at the
+    /// same time, and the copy be none that can be read.
+    pub(crate) fn look(fs: &dyn Fs, data: &Path) -> Result<Contents> {
+        let path = data.join(FILE_NAME);
+        let file = fs.open(&path, Access::Read).at("open", &path, None)?;
+        let mut bytes = vec![0; file.len().at("measure", &path, None)? as usize];
+        file.read_at(0, &mut bytes).at("read", &path, 0)?;
+        Ok(Store::open_copy(&bytes, &path, contents::read)?.1)
+    }
+
     /// Notes that a run begins, and so that the last stop was not clean until [`finish`] says
     /// otherwise; `unsynced` is whether this run acknowledges before the sync.
     ///
@@ -208,6 +219,19 @@ impl Catalog {
             fs.rename(&path, &data.join(damaged)).at("rename", &path, None)?;
         }
         put_in_place(&*fs, data)
+    }
+
+    /// Puts marks in place of others, be they higher: what they told of is lost, and the log
+    /// was mended. For the offline tools alone.
+    pub(crate) fn replace_marks(&self, marks: &[(StreamId, ShardId, ShardMark)]) -> Result<()> {
+        self.change(|transaction, _| {
+            let mut table = transaction.open_table(codec::MARKS)?;
+            for (stream, shard, mark) in marks {
+                let key = codec::shard_key(*stream, *shard);
+                table.insert(key.as_slice(), codec::encode_mark(mark).as_slice())?;
+            }
+            Ok(())
+        })
     }
 
     fn update_stream(

@@ -34,6 +34,7 @@ mod housekeeping;
 pub mod ids;
 pub mod limits;
 mod log;
+pub mod offline;
 mod open;
 pub mod record;
 mod reserve;

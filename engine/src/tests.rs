@@ -16,7 +16,7 @@ use crate::*;
 const START_MS: u64 = 1_700_000_000_000;
 
 /// Randomness from a seed: splitmix64.
-struct Seeded(parking_lot::Mutex<u64>);
+pub(crate) struct Seeded(parking_lot::Mutex<u64>);
 
 impl Entropy for Seeded {
     fn fill(&self, out: &mut [u8]) {
@@ -31,15 +31,15 @@ impl Entropy for Seeded {
     }
 }
 
-struct World {
-    fs: SimFs,
-    clock: Arc<ManualClock>,
-    entropy: Arc<Seeded>,
-    durability: Durability,
+pub(crate) struct World {
+    pub(crate) fs: SimFs,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) entropy: Arc<Seeded>,
+    pub(crate) durability: Durability,
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         World {
             fs: SimFs::new(seed),
             clock: Arc::new(ManualClock::new(START_MS)),
@@ -48,31 +48,34 @@ impl World {
         }
     }
 
-    fn open(&self) -> Result<Engine> {
+    pub(crate) fn open(&self) -> Result<Engine> {
         let options = EngineOptions {
             durability: self.durability,
             recovery_threads: 1,
             ..EngineOptions::new("/data")
         };
-        let environment = Environment {
+        Engine::open(options, self.environment())
+    }
+
+    pub(crate) fn environment(&self) -> Environment {
+        Environment {
             fs: Arc::new(self.fs.clone()),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
-        };
-        Engine::open(options, environment)
+        }
     }
 }
 
-fn name(text: &str) -> StreamName {
+pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-fn put(shard: &Arc<Shard>, data: &[&[u8]]) -> Result<AppendTicket> {
+pub(crate) fn put(shard: &Arc<Shard>, data: &[&[u8]]) -> Result<AppendTicket> {
     let key = PartitionKey::from_bytes(b"key").unwrap();
     shard.append(data.iter().map(|data| RecordView::new(key, None, data).unwrap()))
 }
 
-fn put_now(engine: &Engine, shard: &Arc<Shard>, data: &[&[u8]]) -> Result<Appended> {
+pub(crate) fn put_now(engine: &Engine, shard: &Arc<Shard>, data: &[&[u8]]) -> Result<Appended> {
     let ticket = put(shard, data)?;
     while engine.commit_step() {}
     ticket.wait()
@@ -92,11 +95,11 @@ fn records(page: &Page) -> Vec<(u64, u64, Vec<u8>)> {
     records
 }
 
-fn read_all(shard: &Arc<Shard>) -> Result<Vec<(u64, Vec<u8>)>> {
+pub(crate) fn read_all(shard: &Arc<Shard>) -> Result<Vec<(u64, Vec<u8>)>> {
     read_from(shard, 0)
 }
 
-fn read_from(shard: &Arc<Shard>, from: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+pub(crate) fn read_from(shard: &Arc<Shard>, from: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut cursor = shard.cursor(SequenceNumber(from));
     let mut all = Vec::new();
     loop {

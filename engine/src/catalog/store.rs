@@ -13,13 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Builder, Database, ReadableTable, Table, WriteTransaction};
+use redb::backends::InMemoryBackend;
+use redb::{Builder, Database, ReadableTable, StorageBackend, Table, WriteTransaction};
 
 use super::backend::{Backend, FirstFailure};
 use super::codec::{self, Run, Undecodable};
 use super::contents::{Contents, StreamEntry};
 use crate::error::{Error, IoContext, Result};
-use crate::fs::{Access, File, Fs};
+use crate::fs::{Access, Fs};
 use crate::ids::StreamId;
 
 /// Bytes of pages that redb may keep in memory. Nothing on a data path reads the catalog, so
@@ -85,10 +86,37 @@ impl Store {
             return Err(error_of(fault, path, &FirstFailure::default()));
         }
         let failure = FirstFailure::default();
+        let backend = Backend::new(file, path.to_owned(), Arc::clone(&failure));
+        Store::open_backend(backend, path, failure, look)
+    }
+
+    /// [`open`](Store::open) for a copy of the file's bytes, which is thrown away afterwards.
+    pub(super) fn open_copy<T>(
+        bytes: &[u8],
+        path: &Path,
+        look: impl FnOnce(&Store) -> Result<T, Fault>,
+    ) -> Result<(Store, T)> {
+        let failure = FirstFailure::default();
+        if bytes.is_empty() {
+            let fault = Fault::Unreadable("the file is empty".to_owned());
+            return Err(error_of(fault, path, &failure));
+        }
+        let backend = InMemoryBackend::new();
+        let filled = backend.set_len(bytes.len() as u64).and_then(|()| backend.write(0, bytes));
+        filled.at("copy", path, None)?;
+        Store::open_backend(backend, path, failure, look)
+    }
+
+    fn open_backend<T>(
+        backend: impl StorageBackend,
+        path: &Path,
+        failure: FirstFailure,
+        look: impl FnOnce(&Store) -> Result<T, Fault>,
+    ) -> Result<(Store, T)> {
         // On a damaged file redb may meet one of its own assertions.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let store = Store {
-                database: build(file, path, &failure)?,
+                database: build(backend)?,
                 path: path.to_owned(),
                 failure: Arc::clone(&failure),
             };
@@ -109,7 +137,11 @@ impl Store {
         let failure = FirstFailure::default();
         let fill = || -> Result<(), Fault> {
             let store = Store {
-                database: build(Arc::clone(&file), path, &failure)?,
+                database: build(Backend::new(
+                    Arc::clone(&file),
+                    path.to_owned(),
+                    Arc::clone(&failure),
+                ))?,
                 path: path.to_owned(),
                 failure: Arc::clone(&failure),
             };
@@ -151,8 +183,7 @@ pub(super) fn is_lost(fault: &Fault) -> bool {
     !matches!(fault, Fault::NoStream(_))
 }
 
-fn build(file: Arc<dyn File>, path: &Path, failure: &FirstFailure) -> Result<Database, Fault> {
-    let backend = Backend::new(file, path.to_owned(), Arc::clone(failure));
+fn build(backend: impl StorageBackend) -> Result<Database, Fault> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder.set_check_integrity_on_open(true);

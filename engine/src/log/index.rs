@@ -63,6 +63,11 @@ impl Index {
         behind.checked_sub(1).map(|index| self.entries[index])
     }
 
+    /// All entries, for the offline tools.
+    pub(crate) fn entries(&self) -> &[IndexEntry] {
+        &self.entries
+    }
+
     /// This index, and behind it what of `later` lies beyond its end.
     pub(crate) fn followed_by(mut self, later: Index) -> Index {
         let end = self.entries.last().map_or(0, |last| last.offset);
@@ -135,6 +140,14 @@ impl Footer {
             last_arrival_ms: u64_at(trailer, 40),
         })
     }
+}
+
+/// Whether `bytes` look like the footer that an earlier life of the file had.
+pub(crate) fn is_stale_footer(bytes: &[u8], incarnation: Incarnation) -> bool {
+    let Some(trailer_at) = bytes.len().checked_sub(TRAILER_BYTES) else { return false };
+    let trailer = &bytes[trailer_at..];
+    let theirs = Incarnation(u64_at(trailer, 16));
+    theirs != incarnation && Footer::decode(bytes, theirs).is_some()
 }
 
 fn crc(incarnation: Incarnation, bytes: &[u8]) -> u32 {
