@@ -471,8 +471,10 @@ impl LogCursor {
         let end = segment.extent().map_or(FRAMES_START, |extent| extent.end);
         let (resume, next_readable) = match header {
             // The header is right, so the next frame stands where it says.
-            Some(header) => (place.offset + header.frame_bytes(), header.next()),
-            None => match place.resume_behind(end)? {
+            Some(header) if place.offset + header.frame_bytes() <= end => {
+                (place.offset + header.frame_bytes(), header.next())
+            }
+            _ => match place.resume_behind(end)? {
                 Some(found) => found,
                 None => (end, self.first_behind(segment)),
             },

@@ -288,8 +288,11 @@ impl Walk<'_> {
             if end == Ending::Torn {
                 self.truncated_bytes += limit - at;
             }
-            let zero_to = if footer.is_none() { Some(header.segment_bytes) } else { None };
-            make_durable(file.as_ref(), offset, at, zero_to).at("rewrite", &path, offset)?;
+            // A file that was cut from outside is not grown again: it takes no more frames.
+            let file_bytes = file.len().at("stat", &path, None)?.min(header.segment_bytes);
+            let zero_to = if footer.is_none() { Some(file_bytes) } else { None };
+            // It may even end in the padding of its last frame.
+            make_durable(file.as_ref(), offset, at.min(file_bytes), zero_to).at("rewrite", &path, offset)?;
         }
         let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
         // Frames before the mark were not walked: their index is learnt from the file.
