@@ -9,9 +9,12 @@
 mod completions;
 mod config;
 mod demo;
+mod dump;
 mod logging;
+mod repair;
 mod serve;
 mod style;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -24,6 +27,8 @@ use clap::{Parser, Subcommand};
 pub(crate) const FAILED: u8 = 1;
 /// What was typed, or a setting, makes no sense.
 pub(crate) const USAGE: u8 = 2;
+/// Damage was found.
+pub(crate) const DAMAGE: u8 = 3;
 
 /// Version, commit and the format version of the data directory.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -55,6 +60,15 @@ enum Command {
 
     #[command(flatten)]
     Client(ClientCommand),
+
+    /// Check every checksum of a data directory
+    Verify(verify::VerifyArguments),
+
+    /// Put what is lost in a damaged data directory on record, so that the rest is served
+    Repair(repair::RepairArguments),
+
+    /// Show a segment file frame by frame
+    Dump(dump::DumpArguments),
 
     /// Look at the configuration
     #[command(subcommand)]
@@ -93,6 +107,9 @@ async fn run(arguments: Arguments) -> u8 {
             let code = anabranch_client::cli::run(command, arguments.global).await;
             u8::try_from(code).unwrap_or(FAILED)
         }
+        Command::Verify(verify) => verify::run(&verify, &arguments.global),
+        Command::Repair(repair) => repair::run(&repair, &arguments.global),
+        Command::Dump(dump) => dump::run(&dump, &arguments.global),
         Command::Config(command) => config::run(command, &arguments.global),
         Command::Completions(completions) => completions::run(&completions),
     }
