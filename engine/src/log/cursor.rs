@@ -138,6 +138,10 @@ impl LogCursor {
                     }
                 }
                 Err(_) if page.records > 0 => break,
+                // Retention has overtaken us: what it dropped is gone by right.
+                Err(Error::Damage(damage)) if damage.first_lost < self.view.trim_horizon() => {
+                    self.seek(self.view.trim_horizon());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -294,7 +298,9 @@ impl LogCursor {
     /// of segments, and damage that ends before the position.
     fn step(&mut self) -> Result<Step> {
         loop {
-            if self.place.is_none() && !self.find_place()? {
+            // At the tip there is nothing to open, nor to miss if the file is gone.
+            let is_at_tip = self.place.is_none() && self.position >= self.view.tip();
+            if is_at_tip || (self.place.is_none() && !self.find_place()?) {
                 return self.at_tip();
             }
             let place = self.place.as_mut().expect("just found");

@@ -60,6 +60,9 @@ pub(crate) struct Segment {
     index: Mutex<KnownIndex>,
     fences: Mutex<Vec<Fence>>,
     open: Mutex<Option<Arc<OpenSegment>>>,
+    /// Every map of the file that was handed to readers: their slices keep one alive after the
+    /// cache has let the file go.
+    maps: Mutex<Vec<Weak<dyn Map>>>,
     last_used: AtomicU64,
 }
 
@@ -90,6 +93,7 @@ impl Segment {
             index: Mutex::default(),
             fences: Mutex::default(),
             open: Mutex::default(),
+            maps: Mutex::default(),
             last_used: AtomicU64::new(0),
         }
     }
@@ -185,6 +189,10 @@ impl Segment {
         }
         *slot = Some(opened.clone());
         drop(slot);
+        let mut maps = self.maps.lock();
+        maps.retain(|map| map.strong_count() > 0);
+        maps.push(Arc::downgrade(&opened.map));
+        drop(maps);
         cache.opened(self);
         Ok(opened)
     }
@@ -276,13 +284,8 @@ impl Segment {
     /// the file be written again. `self` has left the log's list, so no one can open it anew.
     pub(crate) fn close_unshared(self: Arc<Self>) -> bool {
         let Ok(segment) = Arc::try_unwrap(self) else { return false };
-        match segment.open.into_inner() {
-            None => true,
-            Some(open) => match Arc::try_unwrap(open) {
-                Ok(open) => Arc::strong_count(&open.map) == 1,
-                Err(_) => false,
-            },
-        }
+        drop(segment.open.into_inner());
+        segment.maps.into_inner().iter().all(|map| map.strong_count() == 0)
     }
 }
 
