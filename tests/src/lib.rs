@@ -1,1 +1,1 @@
-//! Not yet.
+//! Tests that no single package can hold; they live under `tests/`.

@@ -1,0 +1,10 @@
+//! The tests that cross the borders of a module: one binary, so that it links once.
+//!
+//! - `simulation`: random operations on the engine over a disk that forgets, against a model.
+//! - `format`: golden files, the recovery table, every cut and every flipped bit.
+//! - `engine`: the engine with its threads over a real directory.
+
+mod engine;
+mod format;
+mod simulation;
+mod support;

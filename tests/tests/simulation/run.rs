@@ -1,0 +1,677 @@
+//! A simulated run: applies operations to the engine and to the model, and compares.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_engine::clock::Clock;
+use anabranch_engine::fs::Fault;
+use anabranch_engine::ids::StreamName;
+use anabranch_engine::record::{PartitionKey, RecordView};
+use anabranch_engine::sequence::SequenceNumber;
+use anabranch_engine::{AppendTicket, Cursor, Durability, Engine, Error, ReadLimit, Shard, Stream};
+
+use super::model::{Ended, Entry, ShardModel, State};
+use super::operation::{Batch, Operation, Restart, Trouble};
+use crate::support::{Random, WHOLE, World, for_each, name, poll};
+
+const NAMES: u8 = 3;
+const READERS: usize = 4;
+/// Records that one shard of a run may hold, in bytes; past it only small batches are put.
+const SHARD_BYTES_MAX: u64 = 24 << 20;
+const RETENTION_MS: u64 = 24 * 3_600_000;
+
+/// What kind of run it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    /// Syncs and writes fail, and the disk is full at times.
+    pub(crate) faults: bool,
+}
+
+/// What a run did: a test that checks little says so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) restarts: u64,
+    pub(crate) cuts: u64,
+    pub(crate) put: u64,
+    pub(crate) read: u64,
+    pub(crate) lost_in_os: u64,
+    /// A hash of everything that happened.
+    pub(crate) trace: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Totals) {
+        self.restarts += other.restarts;
+        self.cuts += other.cuts;
+        self.put += other.put;
+        self.read += other.read;
+        self.lost_in_os += other.lost_in_os;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { restarts, cuts, put, read, lost_in_os, .. } = self;
+        write!(f, "{restarts} restarts, {cuts} of them power cuts; {put} records put, ")?;
+        write!(f, "{read} read and compared; {lost_in_os} unsynced ones lost in mode os")
+    }
+}
+
+struct StreamModel {
+    id: u64,
+    stream: Arc<Stream>,
+    shards: Vec<ShardModel>,
+}
+
+/// A change of the catalog whose outcome nobody was told.
+enum Unsure {
+    Created(StreamName),
+    Deleted(StreamName),
+}
+
+struct Ticket {
+    stream: u64,
+    shard: usize,
+    first: u64,
+    count: u64,
+    ticket: AppendTicket,
+}
+
+struct Reader {
+    stream: u64,
+    shard: usize,
+    cursor: Option<Cursor>,
+    position: u64,
+}
+
+/// One disk, its engine and what is known of both.
+pub(crate) struct Simulation {
+    seed: u64,
+    world: World,
+    engine: Option<Engine>,
+    streams: BTreeMap<StreamName, StreamModel>,
+    unsure: Vec<Unsure>,
+    tickets: Vec<Ticket>,
+    readers: Vec<Option<Reader>>,
+    next_id: u64,
+    next_batch: u64,
+    last_sync: Duration,
+    cut_at: Option<u64>,
+    is_full: bool,
+    /// A write or sync was made to fail: puts may fail, and logs halt.
+    is_failing: bool,
+    /// This run syncs before it acknowledges.
+    is_synced: bool,
+    undurable_slices: u64,
+    totals: Totals,
+}
+
+impl Simulation {
+    pub(crate) fn new(seed: u64) -> Simulation {
+        let world = World::new(seed);
+        let mut simulation = Simulation {
+            seed,
+            world,
+            engine: None,
+            streams: BTreeMap::new(),
+            unsure: Vec::new(),
+            tickets: Vec::new(),
+            readers: (0..READERS).map(|_| None).collect(),
+            next_id: 1,
+            next_batch: 1,
+            last_sync: Duration::ZERO,
+            cut_at: None,
+            is_full: false,
+            is_failing: false,
+            is_synced: true,
+            undurable_slices: 0,
+            totals: Totals { trace: 0xcbf2_9ce4_8422_2325, ..Totals::default() },
+        };
+        simulation.open(Ended::Stopped);
+        simulation
+    }
+
+    /// A whole run from one seed; it prints the seed where it fails.
+    pub(crate) fn from_seed(seed: u64, restarts: u64, settings: Settings) -> Totals {
+        struct Tell(u64, Settings);
+        impl Drop for Tell {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    println!("simulation failed: seed {}, {:?}", self.0, self.1);
+                }
+            }
+        }
+        let _tell = Tell(seed, settings);
+        if std::env::var_os("ANABRANCH_SIM_VERBOSE").is_some() {
+            println!("seed {seed}, {settings:?}");
+        }
+        let mut simulation = Simulation::new(seed);
+        let mut random = Random(seed ^ 0x5151_5151);
+        while simulation.totals.restarts < restarts {
+            simulation.apply(Operation::draw(&mut random, settings.faults));
+        }
+        simulation.finish()
+    }
+
+    /// Ends the run with a clean stop, and looks at everything once more.
+    pub(crate) fn finish(mut self) -> Totals {
+        self.apply(Operation::Fault(Trouble::Clear));
+        self.apply(Operation::Restart { how: Restart::Stop, os: false });
+        self.totals
+    }
+
+    pub(crate) fn apply(&mut self, operation: Operation) {
+        if std::env::var_os("ANABRANCH_SIM_VERBOSE").is_some() {
+            println!("{operation:?}");
+        }
+        match operation {
+            Operation::Create { name, shards } => self.create(name, shards),
+            Operation::Delete { name } => self.delete(name),
+            Operation::Append { shard, batch } => self.append(shard, batch),
+            Operation::CommitOne => self.commit(false),
+            Operation::CommitAll => self.commit(true),
+            Operation::Housekeep => self.keep_house(),
+            Operation::Advance(by) => self.world.clock.advance(by),
+            Operation::Reader { slot, shard, from } => self.open_reader(slot, shard, from),
+            Operation::Read { slot, records, bytes } => {
+                let limit = ReadLimit { records: records.into(), bytes: bytes as usize };
+                self.read(slot, limit);
+            }
+            Operation::Seek { shard, ago_s } => self.seek_time(shard, ago_s),
+            Operation::CutAt { operations } => {
+                let at = self.world.fs.ops() + u64::from(operations);
+                if self.cut_at.is_none() {
+                    self.world.fs.crash_at(at);
+                    self.cut_at = Some(at);
+                }
+            }
+            Operation::Restart { how, os } => self.restart(how, os),
+            Operation::Fault(trouble) => self.trouble(trouble),
+        }
+        self.collect_tickets();
+        if self.is_dead() {
+            self.power_cut();
+        }
+    }
+
+    /// The power has gone in the middle of something.
+    fn is_dead(&self) -> bool {
+        self.cut_at.is_some_and(|at| self.world.fs.ops() > at)
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("between two operations an engine runs")
+    }
+
+    fn note(&mut self, what: u64) {
+        self.totals.trace = (self.totals.trace ^ what).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    // ---- streams -------------------------------------------------------------------------
+
+    fn create(&mut self, number: u8, shards: u8) {
+        let name = name(&format!("stream-{}", number % NAMES));
+        let shards = u32::from(shards % 3) + 1;
+        match self.engine().create_stream(&name, shards) {
+            Ok(stream) => {
+                assert!(!self.streams.contains_key(&name));
+                self.adopt(stream);
+            }
+            Err(Error::StreamExists { .. }) => assert!(self.streams.contains_key(&name)),
+            Err(error) => {
+                self.expect_trouble(&error);
+                self.unsure.push(Unsure::Created(name));
+            }
+        }
+    }
+
+    fn adopt(&mut self, stream: Arc<Stream>) {
+        let id = stream.id().0;
+        let known = self.streams.values().any(|model| model.id == id);
+        assert!(!known, "a stream's id is never used again");
+        let shards = stream.shards().iter().map(|_| ShardModel::default()).collect();
+        self.note(id);
+        self.streams.insert(stream.name().clone(), StreamModel { id, stream, shards });
+    }
+
+    fn delete(&mut self, number: u8) {
+        let name = name(&format!("stream-{}", number % NAMES));
+        match self.engine().delete_stream(&name) {
+            Ok(()) => {
+                self.streams.remove(&name).expect("it was there");
+            }
+            Err(Error::StreamNotFound { .. }) => assert!(!self.streams.contains_key(&name)),
+            Err(error) => {
+                self.expect_trouble(&error);
+                self.unsure.push(Unsure::Deleted(name));
+            }
+        }
+    }
+
+    /// The shard that a number chooses, with what is known of it.
+    fn choose(&self, number: u8) -> Option<(StreamName, usize, Arc<Shard>)> {
+        let all = self.streams.iter().flat_map(|(name, model)| {
+            model.stream.shards().iter().enumerate().map(move |(index, shard)| (name, index, shard))
+        });
+        let all: Vec<_> = all.collect();
+        let (name, index, shard) = all.get(usize::from(number) % all.len().max(1))?;
+        Some(((*name).clone(), *index, (*shard).clone()))
+    }
+
+    fn shard_model(&mut self, stream: u64, shard: usize) -> Option<&mut ShardModel> {
+        let model = self.streams.values_mut().find(|model| model.id == stream)?;
+        model.shards.get_mut(shard)
+    }
+
+    // ---- putting -------------------------------------------------------------------------
+
+    fn append(&mut self, number: u8, batch: Batch) {
+        let Some((name, index, shard)) = self.choose(number) else {
+            return;
+        };
+        let model = &self.streams[&name].shards[index];
+        let held: u64 = model.entries.values().map(|entry| u64::from(entry.len)).sum();
+        let bytes_max = if held > SHARD_BYTES_MAX { 100 } else { u32::MAX };
+        let mut random = Random(batch.seed.into());
+        let now_ms = self.world.clock.wall_ms();
+        let entries: Vec<Entry> = (0..u64::from(batch.records))
+            .map(|offset| {
+                let len = match random.below(8) {
+                    0 => 0,
+                    1..4 => random.below(u64::from(batch.bytes) + 1) as u32,
+                    _ => batch.bytes,
+                };
+                let len = len.min(bytes_max);
+                Entry {
+                    id: self.next_id + offset,
+                    batch: self.next_batch,
+                    at: random.below((1 << 20) - u64::from(len)) as u32,
+                    len,
+                    arrival_ms: now_ms,
+                    state: State::Staged,
+                    durable: false,
+                }
+            })
+            .collect();
+        let keys: Vec<String> = entries.iter().map(Entry::key).collect();
+        let views = entries.iter().zip(&keys).map(|(entry, key)| {
+            let key = PartitionKey::from_bytes(key.as_bytes()).unwrap();
+            RecordView::new(key, None, entry.data()).unwrap()
+        });
+        match shard.append(views) {
+            Ok(ticket) => {
+                let (first, count) = (ticket.first().0, ticket.count());
+                assert_eq!(count, entries.len() as u64);
+                self.next_id += count;
+                self.next_batch += 1;
+                self.totals.put += count;
+                self.note(first);
+                let stream = self.streams.get_mut(&name).expect("it was chosen from them");
+                stream.shards[index].staged(first, entries);
+                let stream = stream.id;
+                self.tickets.push(Ticket { stream, shard: index, first, count, ticket });
+            }
+            Err(Error::Busy { .. }) => assert!(self.tickets.iter().any(|t| t.shard == index)),
+            Err(Error::Halted { .. }) => {
+                assert!(self.is_failing || self.is_dead(), "seed {}", self.seed);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn commit(&mut self, all: bool) {
+        while self.engine().commit_step() && all {}
+        self.collect_tickets();
+        if all {
+            assert!(self.tickets.is_empty(), "a ticket was forgotten");
+        }
+    }
+
+    fn collect_tickets(&mut self) {
+        let mut waiting = Vec::new();
+        for mut ticket in std::mem::take(&mut self.tickets) {
+            let Some(outcome) = poll(&mut ticket.ticket) else {
+                waiting.push(ticket);
+                continue;
+            };
+            let is_synced = self.is_synced;
+            let (state, durable) = match &outcome {
+                Ok(appended) => {
+                    assert_eq!(appended.first.0, ticket.first);
+                    assert_eq!(appended.last.0, ticket.first + ticket.count - 1);
+                    (State::Kept, is_synced)
+                }
+                Err(Error::DiskFull) => {
+                    assert!(self.is_full, "the disk is not full");
+                    (State::Refused, false)
+                }
+                Err(Error::StreamDeleted { .. }) => (State::Staged, false),
+                Err(error) => {
+                    self.expect_trouble(error);
+                    (State::Staged, false)
+                }
+            };
+            self.note(ticket.first << 2 | u64::from(outcome.is_ok()));
+            if let Some(model) = self.shard_model(ticket.stream, ticket.shard)
+                && state != State::Staged
+            {
+                model.resolve(ticket.first, ticket.count, state, durable);
+            }
+        }
+        self.tickets = waiting;
+    }
+
+    fn expect_trouble(&self, error: &Error) {
+        let is_due = self.is_dead() || self.is_failing || (self.is_full && error.is_full());
+        assert!(is_due, "seed {}: without cause: {error}", self.seed);
+    }
+
+    // ---- reading -------------------------------------------------------------------------
+
+    fn open_reader(&mut self, slot: u8, number: u8, from: u16) {
+        let Some((name, index, shard)) = self.choose(number) else {
+            return;
+        };
+        let tip = shard.watermarks().durable.0;
+        let from = u64::from(from) % (tip + 2);
+        let cursor = Some(shard.cursor(SequenceNumber(from)));
+        let stream = self.streams[&name].id;
+        self.readers[usize::from(slot) % READERS] =
+            Some(Reader { stream, shard: index, cursor, position: from });
+    }
+
+    fn read(&mut self, slot: u8, limit: ReadLimit) {
+        let slot = usize::from(slot) % READERS;
+        let Some(mut reader) = self.readers[slot].take() else {
+            return;
+        };
+        let cursor = reader.cursor.as_mut().expect("a reader of this run has a cursor");
+        let outcome = cursor.read(limit);
+        let is_dead = self.is_dead();
+        let Some(model) = self.shard_model(reader.stream, reader.shard) else {
+            assert!(matches!(outcome, Err(Error::StreamDeleted { .. })));
+            return;
+        };
+        let page = match outcome {
+            Ok(page) => page,
+            Err(error) => {
+                assert!(is_dead && matches!(error, Error::Io(_)), "{error}");
+                return;
+            }
+        };
+        let mut expected = model
+            .visible(reader.position, page.next.0.max(reader.position))
+            .map(|(number, _)| number);
+        for_each(&page, |record| {
+            model.check(&record);
+            assert_eq!(
+                expected.next(),
+                Some(record.sequence.0),
+                "records are read in order, none left out"
+            );
+        });
+        assert_eq!(expected.next(), None, "a visible record was passed over");
+        drop(expected);
+        assert!(page.records <= limit.records, "more records than asked for");
+        assert!(page.bytes <= limit.bytes || page.records == 1, "more bytes than asked for");
+        let is_behind = model.visible(page.next.0, u64::MAX).next().is_some();
+        assert!(page.records > 0 || !is_behind, "an empty page before the tip");
+        reader.position = page.next.0;
+        self.totals.read += page.records as u64;
+        self.note(page.next.0 << 8 ^ page.records as u64);
+        self.readers[slot] = Some(reader);
+    }
+
+    fn seek_time(&mut self, number: u8, ago_s: u32) {
+        let Some((name, index, shard)) = self.choose(number) else {
+            return;
+        };
+        let wanted_ms = self.world.clock.wall_ms() - u64::from(ago_s) * 1000;
+        let found = match shard.sequence_at_time(wanted_ms) {
+            Ok(found) => found.0,
+            Err(error) => {
+                assert!(self.is_dead(), "{error}");
+                return;
+            }
+        };
+        let model = &self.streams[&name].shards[index];
+        let due = model.visible(0, u64::MAX).find(|(_, entry)| entry.arrival_ms >= wanted_ms);
+        let due = due.map_or(shard.watermarks().durable.0, |(number, _)| number);
+        assert_eq!(found, due, "the first record at or after {wanted_ms}");
+        self.note(found);
+    }
+
+    // ---- the background ------------------------------------------------------------------
+
+    fn keep_house(&mut self) {
+        self.engine().housekeeping_step();
+        let monotonic = self.world.clock.monotonic();
+        if monotonic - self.last_sync >= Duration::from_secs(1) {
+            self.last_sync = monotonic;
+            if !self.is_dead() && !self.is_failing {
+                let shards = self.streams.values_mut().flat_map(|model| &mut model.shards);
+                shards.for_each(ShardModel::synced);
+            }
+        }
+        self.look_at_horizons();
+        assert_eq!(self.engine().stats().damage_found, 0, "seed {}", self.seed);
+    }
+
+    /// A horizon never falls, and passes only what is old enough.
+    fn look_at_horizons(&mut self) {
+        let now_ms = self.world.clock.wall_ms();
+        for model in self.streams.values_mut() {
+            for (shard, model) in model.stream.shards().iter().zip(&mut model.shards) {
+                let watermarks = shard.watermarks();
+                let horizon = watermarks.trim_horizon.0;
+                assert!(horizon >= model.horizon, "the horizon falls");
+                assert!(horizon <= watermarks.durable.0);
+                for (number, entry) in model.visible(0, horizon) {
+                    let age_ms = now_ms - entry.arrival_ms;
+                    assert!(age_ms >= RETENTION_MS, "{number} goes after {age_ms} ms");
+                }
+                model.horizon = horizon;
+            }
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        let fs = &self.world.fs;
+        match trouble {
+            Trouble::Sync { nth } => fs.inject(Fault::SyncFails { nth: nth.into() }),
+            Trouble::Write { nth } => fs.inject(Fault::WriteFails { nth: nth.into() }),
+            Trouble::Full { free_kib } => {
+                let free_bytes = u64::from(free_kib) << 10;
+                fs.inject(Fault::Full { free_bytes });
+            }
+            Trouble::Clear => fs.clear_faults(),
+        }
+        match trouble {
+            Trouble::Sync { .. } | Trouble::Write { .. } => self.is_failing = true,
+            Trouble::Full { .. } => self.is_full = true,
+            // What has halted stays so.
+            Trouble::Clear => self.is_full = false,
+        }
+    }
+
+    // ---- restarts ------------------------------------------------------------------------
+
+    fn restart(&mut self, how: Restart, os: bool) {
+        self.world.durability = if os { Durability::Os } else { Durability::Fsync };
+        match how {
+            Restart::Stop => self.stop(),
+            Restart::Kill => {
+                self.end();
+                self.world = self.world.with(self.world.fs.kill());
+                self.cut_at = None;
+                self.open(Ended::Killed);
+            }
+            Restart::Cut => self.power_cut(),
+        }
+    }
+
+    fn stop(&mut self) {
+        let outcome = self.engine().shut_down();
+        self.collect_tickets();
+        if self.is_dead() {
+            return self.power_cut();
+        }
+        if let Err(error) = &outcome {
+            self.expect_trouble(error);
+        }
+        assert!(self.tickets.is_empty() || self.is_failing, "a stop leaves no ticket waiting");
+        let ended = if outcome.is_ok() { Ended::Stopped } else { Ended::Killed };
+        self.end();
+        // Faults that are still due would meet the next run; a process that ends takes none.
+        self.world.fs.clear_faults();
+        self.is_full = false;
+        self.open(ended);
+    }
+
+    fn power_cut(&mut self) {
+        self.end();
+        self.world = self.world.with(self.world.fs.crash());
+        self.cut_at = None;
+        self.totals.cuts += 1;
+        self.open(Ended::PowerCut);
+    }
+
+    /// Lets go of everything that belongs to the process.
+    fn end(&mut self) {
+        self.tickets.clear();
+        for reader in self.readers.iter_mut().flatten() {
+            reader.cursor = None;
+        }
+        self.engine = None;
+        if self.is_synced {
+            // The disk counts over all restarts, runs in mode `os` included.
+            let shown = self.world.fs.undurable_slices() - self.undurable_slices;
+            assert_eq!(shown, 0, "seed {}: readers saw what a power cut could take", self.seed);
+        }
+    }
+
+    fn open(&mut self, ended: Ended) {
+        self.is_failing = false;
+        self.is_full = false;
+        self.world.fs.clear_faults();
+        self.is_synced = self.world.durability == Durability::Fsync;
+        self.undurable_slices = self.world.fs.undurable_slices();
+        let engine = match self.world.open() {
+            Ok(engine) => engine,
+            Err(error) => {
+                assert!(self.is_dead(), "seed {}: {error}", self.seed);
+                return self.power_cut();
+            }
+        };
+        self.totals.restarts += 1;
+        let report = engine.report();
+        assert_eq!(report.damage, [], "seed {}: no damage was done", self.seed);
+        assert_eq!(report.lost_and_found, Vec::<std::path::PathBuf>::new());
+        self.note(report.scanned_bytes);
+        self.last_sync = self.world.clock.monotonic();
+        self.engine = Some(engine);
+        self.settle_streams();
+        if self.recover_all(ended) {
+            self.look_at_horizons();
+            self.reopen_readers();
+        } else {
+            assert!(self.is_dead());
+            self.power_cut();
+        }
+    }
+
+    /// What has become of changes that nobody was told of; everything else is as it was.
+    fn settle_streams(&mut self) {
+        let engine = self.engine().clone();
+        for unsure in std::mem::take(&mut self.unsure) {
+            match unsure {
+                Unsure::Created(name) => {
+                    if let Ok(stream) = engine.stream(&name)
+                        && !self.streams.contains_key(&name)
+                    {
+                        self.adopt(stream);
+                    }
+                }
+                Unsure::Deleted(name) => {
+                    if engine.stream(&name).is_err() {
+                        self.streams.remove(&name);
+                    }
+                }
+            }
+        }
+        let found: Vec<_> = engine.streams(None, 100).iter().map(|s| s.name().clone()).collect();
+        let known: Vec<_> = self.streams.keys().cloned().collect();
+        assert_eq!(found, known, "seed {}", self.seed);
+        for (name, model) in &mut self.streams {
+            model.stream = engine.stream(name).expect("it was just listed");
+            assert_eq!(model.stream.id().0, model.id);
+            assert_eq!(model.stream.shards().len(), model.shards.len());
+        }
+    }
+
+    /// Reads every shard whole. False where the power goes meanwhile.
+    fn recover_all(&mut self, ended: Ended) -> bool {
+        let is_dead =
+            |world: &World, cut_at: Option<u64>| cut_at.is_some_and(|at| world.fs.ops() > at);
+        for model in self.streams.values_mut() {
+            for (shard, model) in model.stream.shards().iter().zip(&mut model.shards) {
+                let horizon = shard.watermarks().trim_horizon.0;
+                assert!(horizon >= model.horizon, "the horizon falls over a restart");
+                let now_ms = self.world.clock.wall_ms();
+                for (number, entry) in model.visible(0, horizon) {
+                    let is_old = now_ms - entry.arrival_ms >= RETENTION_MS;
+                    assert!(is_old, "{number} goes early");
+                }
+                model.horizon = horizon;
+                let mut found = Vec::new();
+                let mut cursor = shard.cursor(SequenceNumber(0));
+                loop {
+                    let page = match cursor.read(WHOLE) {
+                        Ok(page) => page,
+                        Err(error) => {
+                            assert!(is_dead(&self.world, self.cut_at), "{error}");
+                            return false;
+                        }
+                    };
+                    if page.records == 0 {
+                        break;
+                    }
+                    for_each(&page, |record| {
+                        model.check(&record);
+                        found.push(record.sequence.0);
+                    });
+                    self.totals.read += page.records as u64;
+                }
+                let kept = |model: &ShardModel| {
+                    model.entries.values().filter(|entry| entry.state == State::Lost).count() as u64
+                };
+                let lost = kept(model);
+                model.recovered(&found, ended);
+                self.totals.lost_in_os += kept(model) - lost;
+                let hash = found.iter().fold(found.len() as u64, |hash, number| {
+                    (hash ^ number).wrapping_mul(0x0100_0000_01b3)
+                });
+                self.totals.trace ^= hash.rotate_left(found.len() as u32);
+                let tip = shard.watermarks().durable.0;
+                assert!(found.last().is_none_or(|&last| last < tip));
+            }
+        }
+        true
+    }
+
+    /// Readers go on where they were: what they were shown is still behind them.
+    fn reopen_readers(&mut self) {
+        for slot in &mut self.readers {
+            let Some(reader) = slot else { continue };
+            let model = self.streams.values().find(|model| model.id == reader.stream);
+            let Some(model) = model else {
+                *slot = None;
+                continue;
+            };
+            let shard = &model.stream.shards()[reader.shard];
+            reader.cursor = Some(shard.cursor(SequenceNumber(reader.position)));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the tests of the engine share: a world made of seams, and short ways to put and read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use anabranch_engine::clock::ManualClock;
+use anabranch_engine::entropy::Entropy;
+use anabranch_engine::fs::SimFs;
+use anabranch_engine::ids::StreamName;
+use anabranch_engine::record::{EncodedRecord, PartitionKey, RecordView};
+use anabranch_engine::sequence::SequenceNumber;
+use anabranch_engine::{
+    AppendTicket, Appended, Damage, Durability, Engine, EngineOptions, Environment, Error, Page,
+    ReadLimit, Result, Shard,
+};
+use parking_lot::Mutex;
+
+/// The wall clock at the start of every simulated world.
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
+
+/// A page as large as any.
+pub(crate) const WHOLE: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20 };
+
+/// splitmix64: the one source of chance of a test.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// The engine's randomness, from a seed.
+pub(crate) struct Seeded(Mutex<Random>);
+
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Seeded {
+        Seeded(Mutex::new(Random(seed)))
+    }
+}
+
+impl Entropy for Seeded {
+    fn fill(&self, out: &mut [u8]) {
+        let mut random = self.0.lock();
+        for chunk in out.chunks_mut(8) {
+            chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A simulated machine.
+pub(crate) struct World {
+    pub(crate) fs: SimFs,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) entropy: Arc<Seeded>,
+    pub(crate) durability: Durability,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> World {
+        World {
+            fs: SimFs::new(seed),
+            clock: Arc::new(ManualClock::new(START_MS)),
+            entropy: Arc::new(Seeded::new(seed)),
+            durability: Durability::Fsync,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Engine> {
+        let options = EngineOptions {
+            durability: self.durability,
+            // One thread, so that a seed decides everything.
+            recovery_threads: 1,
+            open_segments_max: 4,
+            ..EngineOptions::new("/data")
+        };
+        let environment = Environment {
+            fs: Arc::new(self.fs.clone()),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        };
+        Engine::open(options, environment)
+    }
+
+    /// The same machine with another disk.
+    pub(crate) fn with(&self, fs: SimFs) -> World {
+        World {
+            fs,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            durability: self.durability,
+        }
+    }
+
+    /// The segment files with their lengths, in order.
+    pub(crate) fn segments(&self) -> Vec<(PathBuf, u64)> {
+        let all = self.fs.files().into_iter();
+        all.filter(|(path, _)| path.starts_with("/data/shards")).collect()
+    }
+}
+
+pub(crate) fn name(text: &str) -> StreamName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn put(shard: &Arc<Shard>, data: &[&[u8]]) -> Result<AppendTicket> {
+    let key = PartitionKey::from_bytes(b"key").unwrap();
+    shard.append(data.iter().map(|data| RecordView::new(key, None, data).unwrap()))
+}
+
+/// Puts and commits, in a world without threads.
+pub(crate) fn put_now(engine: &Engine, shard: &Arc<Shard>, data: &[&[u8]]) -> Result<Appended> {
+    let ticket = put(shard, data)?;
+    while engine.commit_step() {}
+    ticket.wait()
+}
+
+/// What has become of a ticket, without waiting for it.
+pub(crate) fn poll(ticket: &mut AppendTicket) -> Option<Result<Appended>> {
+    let mut context = Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(ticket).poll(&mut context) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+/// A record as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Read {
+    pub(crate) sequence: u64,
+    pub(crate) arrival_ms: u64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Calls `each` with every record of a page.
+pub(crate) fn for_each(page: &Page, mut each: impl FnMut(EncodedRecord<'_>)) {
+    let (mut records, mut bytes) = (0, 0);
+    for range in &page.ranges {
+        let mut rest = &range[..];
+        bytes += rest.len();
+        while !rest.is_empty() {
+            let record = EncodedRecord::decode(rest).expect("a range is cut at record borders");
+            rest = &rest[record.entry_bytes..];
+            records += 1;
+            each(record);
+        }
+    }
+    assert_eq!((records, bytes), (page.records, page.bytes), "a page counts itself rightly");
+}
+
+pub(crate) fn records(page: &Page) -> Vec<Read> {
+    let mut records = Vec::new();
+    for_each(page, |record| {
+        records.push(Read {
+            sequence: record.sequence.0,
+            arrival_ms: record.arrival_ms,
+            key: record.key.to_vec(),
+            data: record.data.to_vec(),
+        });
+    });
+    records
+}
+
+/// All that can be read from `from` on, and the damage met on the way.
+pub(crate) fn read_over_damage(shard: &Arc<Shard>, from: u64) -> (Vec<Read>, Vec<Damage>) {
+    let mut cursor = shard.cursor(SequenceNumber(from));
+    let (mut read, mut damage) = (Vec::new(), Vec::new());
+    loop {
+        match cursor.read(WHOLE) {
+            Ok(page) if page.records == 0 => return (read, damage),
+            Ok(page) => read.extend(records(&page)),
+            Err(Error::Damage(found)) => {
+                assert!(found.first_lost >= cursor.position(), "{found}");
+                assert!(found.next_readable > cursor.position(), "no way forward: {found}");
+                cursor.seek(found.next_readable);
+                damage.push(found);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// All that can be read from `from` on: number and data. Damage is a failure.
+pub(crate) fn read_all(shard: &Arc<Shard>, from: u64) -> Vec<(u64, Vec<u8>)> {
+    let (read, damage) = read_over_damage(shard, from);
+    assert_eq!(damage, []);
+    read.into_iter().map(|read| (read.sequence, read.data)).collect()
+}
