@@ -18,7 +18,7 @@ fn prost_reads_and_writes_the_bytes_of_a_page() {
     let mut random = Random(9);
     let keys = ["k", "ключ", "🔑", &"x".repeat(256)];
     for _ in 0..30 {
-        let data: Vec<Vec<u8>> = (0..1 + random.below(40))
+        let data: Vec<Vec<u8>> = (0..=random.below(40))
             .map(|_| {
                 let len = [0, 1, 100, 127, 128, 20_000][random.below(6) as usize];
                 (0..len).map(|_| random.next() as u8).collect()

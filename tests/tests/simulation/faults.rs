@@ -31,7 +31,7 @@ fn flip_some(seed: u64) -> bool {
     let mut put = BTreeMap::new();
     let mut frames = BTreeMap::new();
     for batch in 0..BATCHES {
-        let data: Vec<Vec<u8>> = (0..1 + random.below(5))
+        let data: Vec<Vec<u8>> = (0..=random.below(5))
             .map(|_| vec![batch as u8; random.below(12_000) as usize])
             .collect();
         let views: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
@@ -41,7 +41,7 @@ fn flip_some(seed: u64) -> bool {
             frames.insert(number, appended.first.0);
         }
     }
-    let is_clean = seed % 3 > 0;
+    let is_clean = !seed.is_multiple_of(3);
     if is_clean {
         engine.shut_down().unwrap();
     }

@@ -76,7 +76,7 @@ struct Ticket {
     shard: usize,
     first: u64,
     count: u64,
-    ticket: AppendTicket,
+    outcome: AppendTicket,
 }
 
 struct Reader {
@@ -301,8 +301,8 @@ impl Simulation {
             RecordView::new(key, None, entry.data()).unwrap()
         });
         match shard.append(views) {
-            Ok(ticket) => {
-                let (first, count) = (ticket.first().0, ticket.count());
+            Ok(outcome) => {
+                let (first, count) = (outcome.first().0, outcome.count());
                 assert_eq!(count, entries.len() as u64);
                 self.next_id += count;
                 self.next_batch += 1;
@@ -311,7 +311,7 @@ impl Simulation {
                 let stream = self.streams.get_mut(&name).expect("it was chosen from them");
                 stream.shards[index].staged(first, entries);
                 let stream = stream.id;
-                self.tickets.push(Ticket { stream, shard: index, first, count, ticket });
+                self.tickets.push(Ticket { stream, shard: index, first, count, outcome });
             }
             Err(Error::Busy { .. }) => assert!(self.tickets.iter().any(|t| t.shard == index)),
             Err(Error::Halted { .. }) => {
@@ -332,7 +332,7 @@ impl Simulation {
     fn collect_tickets(&mut self) {
         let mut waiting = Vec::new();
         for mut ticket in std::mem::take(&mut self.tickets) {
-            let Some(outcome) = poll(&mut ticket.ticket) else {
+            let Some(outcome) = poll(&mut ticket.outcome) else {
                 waiting.push(ticket);
                 continue;
             };
@@ -448,7 +448,7 @@ impl Simulation {
     fn keep_house(&mut self) {
         self.engine().housekeeping_step();
         let monotonic = self.world.clock.monotonic();
-        if monotonic - self.last_sync >= Duration::from_secs(1) {
+        if monotonic.saturating_sub(self.last_sync) >= Duration::from_secs(1) {
             self.last_sync = monotonic;
             if !self.is_dead() && !self.is_failing {
                 let shards = self.streams.values_mut().flat_map(|model| &mut model.shards);
