@@ -21,8 +21,13 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timeline};
 use crate::log::writer::LogHost;
-use crate::shard::Shard;
 use crate::stats::Counters;
+
+/// Something with a staged batch: a shard.
+pub(crate) trait Commit: Send + Sync {
+    /// Commits what is staged.
+    fn commit(self: Arc<Self>);
+}
 
 /// What all shards of an engine share.
 pub(crate) struct Shared {
@@ -38,13 +43,13 @@ pub(crate) struct Shared {
     pub(crate) is_disk_full: AtomicBool,
     ready: Mutex<Ready>,
     ready_changed: Condvar,
-    /// Shards whose durable end is to be recorded soon.
-    pub(crate) unmarked: Mutex<Vec<Arc<Shard>>>,
+    /// A shard's durable end has moved so far that it is to be recorded soon.
+    pub(crate) are_marks_due: AtomicBool,
 }
 
 #[derive(Default)]
 struct Ready {
-    shards: VecDeque<Arc<Shard>>,
+    shards: VecDeque<Arc<dyn Commit>>,
     is_stopping: bool,
     /// Commits under way.
     busy: usize,
@@ -62,7 +67,7 @@ impl Shared {
             is_disk_full: AtomicBool::new(false),
             ready: Mutex::default(),
             ready_changed: Condvar::new(),
-            unmarked: Mutex::default(),
+            are_marks_due: AtomicBool::new(false),
         }
     }
 
@@ -73,7 +78,7 @@ impl Shared {
     }
 
     /// Puts a shard into the ready queue. The shard takes care to stand in it once.
-    pub(crate) fn enqueue(&self, shard: Arc<Shard>) {
+    pub(crate) fn enqueue(&self, shard: Arc<dyn Commit>) {
         self.ready.lock().shards.push_back(shard);
         self.ready_changed.notify_one();
     }

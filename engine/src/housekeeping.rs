@@ -4,6 +4,7 @@
 //! One thread calls [`Housekeeper::step`], which does whatever is due by the monotonic clock
 //! and never sleeps; a simulated run calls it when its seed says so.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -109,8 +110,8 @@ impl Housekeeper {
             rest_idle(inner, monotonic);
             inner.reserve.renew();
         }
-        let unmarked = std::mem::take(&mut *inner.shared.unmarked.lock());
-        if record || !unmarked.is_empty() {
+        let are_marks_due = inner.shared.are_marks_due.swap(false, Ordering::Relaxed);
+        if record || are_marks_due {
             // What is due for one shard is cheap for all that moved: it is one transaction.
             let streams = inner.all_streams();
             if let Err(error) = inner.record_marks(&streams, false) {

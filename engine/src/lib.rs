@@ -36,6 +36,7 @@ pub mod limits;
 mod log;
 pub mod offline;
 mod open;
+mod reader;
 pub mod record;
 mod reserve;
 mod retention;
@@ -45,12 +46,15 @@ mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 pub use engine::{Engine, EngineOptions, Environment, OpenReport};
 pub use error::{Damage, Error, Result};
 pub use log::cursor::{Page, ReadLimit};
 pub use log::header::FORMAT_VERSION;
 pub use log::writer::Durability;
-pub use shard::{AppendTicket, Appended, Cursor, Progress, Shard, Watermarks};
+pub use reader::Cursor;
+pub use shard::{Progress, Shard, Watermarks};
 pub use stats::{Histogram, Stats};
 pub use stream::{Consumer, Stream};
+pub use ticket::{AppendTicket, Appended};

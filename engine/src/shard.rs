@@ -9,17 +9,17 @@
 //! sync, deleted with its stream, or shutting down. Readers go on in every case but deletion.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::catalog::ShardMark;
-use crate::commit::Shared;
+use crate::commit::{Commit, Shared};
 use crate::error::{Error, IoFailure, Result};
 use crate::hash_key::HashKeyRange;
 use crate::ids::{ShardId, StreamId, StreamName};
@@ -28,14 +28,16 @@ use crate::limits::{
     STAGING_TOTAL_BYTES,
 };
 use crate::log::LogView;
-use crate::log::cursor::{LogCursor, Page, ReadLimit};
+use crate::log::cursor::LogCursor;
 use crate::log::frame::FRAME_HEADER_BYTES;
 use crate::log::header::ShardIdentity;
 use crate::log::recover::Recovered;
 use crate::log::writer::{Batch, Committed, LogWriter, Place};
+use crate::reader::Cursor;
 use crate::record::RecordView;
 use crate::sequence::SequenceNumber;
 use crate::stats::add;
+use crate::ticket::{AppendTicket, Outcome};
 
 /// One shard of a stream.
 pub struct Shard {
@@ -74,23 +76,6 @@ pub struct Watermarks {
     pub durable: SequenceNumber,
 }
 
-/// Where records were put.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Appended {
-    /// The first record's number.
-    pub first: SequenceNumber,
-    /// The last record's number.
-    pub last: SequenceNumber,
-}
-
-/// Resolves once its records are durable, or have failed.
-#[must_use = "records are durable only once the ticket has resolved"]
-pub struct AppendTicket {
-    first: SequenceNumber,
-    count: u64,
-    outcome: oneshot::Receiver<Result<()>>,
-}
-
 struct Staging {
     /// Room for a frame header, then encoded records. Empty while nothing is staged.
     buffer: Vec<u8>,
@@ -98,7 +83,7 @@ struct Staging {
     count: u32,
     first_arrival_ms: u64,
     last_arrival_ms: u64,
-    waiters: Vec<oneshot::Sender<Result<()>>>,
+    waiters: Vec<Outcome>,
     /// The next record's number.
     next: SequenceNumber,
     /// The other buffer, while it is not being committed.
@@ -257,8 +242,8 @@ impl Shard {
             staging.next = staging.next.next();
         }
         staging.count += count;
-        let (sender, outcome) = oneshot::channel();
-        staging.waiters.push(sender);
+        let (ticket, outcome) = AppendTicket::new(first, u64::from(count));
+        staging.waiters.push(outcome);
         let is_due = !staging.is_queued && staging.writer.is_some();
         staging.is_queued |= is_due;
         drop(guard);
@@ -269,19 +254,23 @@ impl Shard {
         add(&self.shared.counters.puts, 1);
         add(&self.shared.counters.records, u64::from(count));
         add(&self.shared.counters.bytes, bytes as u64);
-        Ok(AppendTicket { first, count: u64::from(count), outcome })
+        Ok(ticket)
     }
 
-    /// Whether `bytes` more may be staged. An empty buffer takes a batch of any legal size.
+    /// Whether `bytes` more may be staged. A large batch may go beyond what stops the next one,
+    /// so that small ones cannot keep it out; one frame holds it all in any case.
     fn fits(&self, staged: usize, bytes: usize) -> bool {
         let total = self.shared.staged_bytes.load(Ordering::Acquire);
-        let shard_fits = staged == 0 || staged + bytes <= STAGING_SHARD_BYTES;
+        let shard_fits = staged == 0
+            || (staged < STAGING_SHARD_BYTES && staged + bytes <= FRAME_PAYLOAD_BYTES_MAX);
         let total_fits = total == 0 || total + bytes <= STAGING_TOTAL_BYTES;
         shard_fits && total_fits
     }
 
-    /// Resolves when an append is worth trying again, be it to learn that the shard refuses.
-    pub async fn room(&self) {
+    /// Resolves when an append of `bytes` encoded bytes is worth trying again, be it to learn
+    /// that the shard refuses. Another producer may be quicker: then it is [`Error::Busy`] once
+    /// more.
+    pub async fn room(&self, bytes: usize) {
         loop {
             let mut here = pin!(self.room.notified());
             let mut anywhere = pin!(self.shared.room.notified());
@@ -295,7 +284,7 @@ impl Shard {
                 }
                 staging.staged_bytes()
             };
-            if self.fits(staged, 1) {
+            if self.fits(staged, bytes) {
                 return;
             }
             std::future::poll_fn(|context| {
@@ -309,7 +298,7 @@ impl Shard {
 
     /// A cursor at `from`, or at the trim horizon where `from` lies before it.
     pub fn cursor(self: &Arc<Self>, from: SequenceNumber) -> Cursor {
-        Cursor { shard: self.clone(), log: LogCursor::new(self.view.clone(), from) }
+        Cursor::new(self.clone(), from)
     }
 
     /// The number of the first record that arrived at or after `timestamp_ms`, or that the
@@ -320,8 +309,7 @@ impl Shard {
 
     // ---- for committers ------------------------------------------------------------------
 
-    /// Commits what is staged, if the writer is there.
-    pub(crate) fn commit(self: &Arc<Self>) {
+    fn commit_staged(self: &Arc<Self>) {
         let (mut writer, mut batch, waiters) = {
             let mut staging = self.staging.lock();
             staging.is_queued = false;
@@ -381,7 +369,7 @@ impl Shard {
                 && staging.unmarked_bytes >= DURABLE_END_INTERVAL_BYTES
         };
         if is_unmarked {
-            self.shared.unmarked.lock().push(self.clone());
+            self.shared.are_marks_due.store(true, Ordering::Relaxed);
         }
         if let Err(error) = result
             && is_final(error)
@@ -521,6 +509,18 @@ impl Shard {
         self.identity.lock().retention_hours = hours;
     }
 
+    pub(crate) fn stream_name(&self) -> &StreamName {
+        &self.stream_name
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.progress.borrow().deleted
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.shared.now_ms()
+    }
+
     pub(crate) fn view(&self) -> &Arc<LogView> {
         &self.view
     }
@@ -576,6 +576,13 @@ impl Shard {
     }
 }
 
+impl Commit for Shard {
+    /// Commits what is staged, if the writer is there.
+    fn commit(self: Arc<Self>) {
+        self.commit_staged();
+    }
+}
+
 /// Whether a failure halts the log: a write, sync or rename whose effect is unknown. A failed
 /// open or creation has changed nothing, and a full disk is no damage.
 fn is_final(error: &Error) -> bool {
@@ -584,79 +591,5 @@ fn is_final(error: &Error) -> bool {
             !error.is_full() && matches!(*operation, "write" | "sync" | "zero" | "rename")
         }
         _ => false,
-    }
-}
-
-impl AppendTicket {
-    /// The number that the first record will have, if all goes well.
-    pub fn first(&self) -> SequenceNumber {
-        self.first
-    }
-
-    /// How many records the ticket is for.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Waits for the outcome. Not for async threads: await the ticket there.
-    pub fn wait(self) -> Result<Appended> {
-        let appended = self.appended();
-        self.outcome.blocking_recv().unwrap_or(Err(Error::ShuttingDown)).map(|()| appended)
-    }
-
-    fn appended(&self) -> Appended {
-        Appended { first: self.first, last: self.first.plus(self.count - 1) }
-    }
-}
-
-impl Future for AppendTicket {
-    type Output = Result<Appended>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let appended = self.appended();
-        // A dropped sender: the engine went away with the batch still staged.
-        Pin::new(&mut self.outcome)
-            .poll(context)
-            .map(|outcome| outcome.unwrap_or(Err(Error::ShuttingDown)).map(|()| appended))
-    }
-}
-
-/// A reader's position in a shard.
-pub struct Cursor {
-    shard: Arc<Shard>,
-    log: LogCursor,
-}
-
-impl Cursor {
-    /// The number that is read next.
-    pub fn position(&self) -> SequenceNumber {
-        self.log.position()
-    }
-
-    /// Goes on at `to`.
-    pub fn seek(&mut self, to: SequenceNumber) {
-        self.log.seek(to);
-    }
-
-    /// Whether the next read may have to wait for the disk: run it off the async threads.
-    pub fn is_cold(&self) -> bool {
-        self.log.is_cold()
-    }
-
-    /// Reads on: at least one record if there is a visible one, an empty page at the tip.
-    ///
-    /// [`Error::Damage`]: the records from `first_lost` on cannot be read; `seek` to
-    /// `next_readable` and go on. [`Error::StreamDeleted`]: the stream is gone.
-    pub fn read(&mut self, limit: ReadLimit) -> Result<Page> {
-        if self.shard.progress.borrow().deleted {
-            return Err(Error::StreamDeleted { name: self.shard.stream_name.clone() });
-        }
-        let mut page = self.log.read(limit)?;
-        if page.next < self.shard.view.tip() {
-            let now_ms = self.shard.shared.now_ms();
-            page.millis_behind =
-                page.last_arrival_ms.map_or(0, |arrival_ms| now_ms.saturating_sub(arrival_ms));
-        }
-        Ok(page)
     }
 }

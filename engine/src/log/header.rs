@@ -162,8 +162,9 @@ impl SegmentHeader {
     }
 
     /// Reads the header of an open file from whichever copy is valid; `Ok(None)` where neither
-    /// is. A newer version is refused, not taken for damage.
+    /// is. A newer version is refused, not taken for damage, unless the other copy is ours.
     pub(crate) fn read(file: &dyn crate::fs::File, path: &Path) -> Result<Option<Self>> {
+        let mut newer = None;
         for offset in HEADER_OFFSETS {
             let mut bytes = [0; HEADER_BYTES];
             if file.read_at(offset, &mut bytes).is_err() {
@@ -171,17 +172,17 @@ impl SegmentHeader {
             }
             match SegmentHeader::decode(&bytes) {
                 Ok(header) => return Ok(Some(header)),
-                Err(HeaderFault::Newer { version }) => {
-                    return Err(Error::NewerFormat {
-                        path: path.to_owned(),
-                        found: version,
-                        known: FORMAT_VERSION,
-                    });
-                }
+                Err(HeaderFault::Newer { version }) => newer = Some(version),
                 Err(HeaderFault::Magic | HeaderFault::Crc | HeaderFault::Value) => {}
             }
         }
-        Ok(None)
+        match newer {
+            Some(found) => {
+                let path = path.to_owned();
+                Err(Error::NewerFormat { path, found, known: FORMAT_VERSION })
+            }
+            None => Ok(None),
+        }
     }
 }
 

@@ -239,6 +239,10 @@ impl Walk<'_> {
                 }
                 Found::Fault(fault, header) => (fault, header),
             };
+            // Whatever stands here, the next segment goes on with the number that follows.
+            if following == Some(self.expected) {
+                break;
+            }
             let successors = self.successors(&mut scanner, at).at("read", &path, at)?;
             let recorded = footer
                 .as_ref()
@@ -292,7 +296,8 @@ impl Walk<'_> {
             let file_bytes = file.len().at("stat", &path, None)?.min(header.segment_bytes);
             let zero_to = if footer.is_none() { Some(file_bytes) } else { None };
             // It may even end in the padding of its last frame.
-            make_durable(file.as_ref(), offset, at.min(file_bytes), zero_to).at("rewrite", &path, offset)?;
+            make_durable(file.as_ref(), offset, at.min(file_bytes), zero_to)
+                .at("rewrite", &path, offset)?;
         }
         let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
         // Frames before the mark were not walked: their index is learnt from the file.

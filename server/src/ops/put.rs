@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use anabranch_engine::error::Error;
 use anabranch_engine::ids::ShardId;
+use anabranch_engine::record::RecordView;
 use anabranch_engine::{AppendTicket, Stream};
 
 use super::batch::Batch;
@@ -30,9 +31,6 @@ use crate::metrics::Metrics;
 
 /// For how long a batch waits for room in all its shards together, before its records fail.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// How long a batch lets a shard drain before it tries again. Short against the commit of a
-/// full buffer of 4 MiB.
-const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 /// A batch whose records are appended, or were refused, and not durable yet.
 #[must_use = "records count as put once the outcome is known"]
@@ -155,13 +153,9 @@ impl Staged {
         let deadline = tokio::time::Instant::now() + ROOM_WAIT;
         for run in 0..self.runs.len() {
             let shard = Arc::clone(self.shard(run));
+            let bytes = self.views(run, batch).map(|record| record.encoded_len()).sum();
             while matches!(self.runs[run].state, RunState::Busy) {
-                let room = async {
-                    shard.room().await;
-                    // There is some room, but not for sure enough for this batch.
-                    tokio::time::sleep(ROOM_PAUSE).await;
-                };
-                if tokio::time::timeout_at(deadline, room).await.is_ok() {
+                if tokio::time::timeout_at(deadline, shard.room(bytes)).await.is_ok() {
                     self.append(run, batch);
                 } else {
                     self.metrics.throttled(self.records_of(run).len() as u64);
@@ -193,14 +187,21 @@ impl Staged {
     }
 
     fn append(&mut self, run: usize, batch: &Batch<'_>) {
-        let records = batch.records();
-        let views = self.records_of(run).iter().map(|routed| records[routed.index as usize]);
-        let state = match self.shard(run).append(views) {
+        let state = match self.shard(run).append(self.views(run, batch)) {
             Ok(ticket) => RunState::Appended(ticket),
             Err(Error::Busy { .. }) => RunState::Busy,
             Err(error) => RunState::Failed(Arc::new(error.into())),
         };
         self.runs[run].state = state;
+    }
+
+    fn views<'a>(
+        &'a self,
+        run: usize,
+        batch: &'a Batch<'_>,
+    ) -> impl Iterator<Item = RecordView<'a>> + Clone {
+        let records = batch.records();
+        self.records_of(run).iter().map(|routed| records[routed.index as usize])
     }
 
     fn records_of(&self, run: usize) -> &[Routed] {
