@@ -222,7 +222,12 @@ fn parse_retention(text: &str) -> Result<u32, String> {
     if Duration::from_secs(hours * 3600) != period {
         return Err("only whole hours are kept".to_owned());
     }
-    u32::try_from(hours).map_err(|_| "at most 8760h".to_owned())
+    // Asked for less than a day, the server would name the limits of the way down from the
+    // present period, which are none.
+    match u32::try_from(hours) {
+        Ok(hours @ 24..=8760) => Ok(hours),
+        _ => Err("a period from 24h to 8760h is kept".to_owned()),
+    }
 }
 
 /// A shard takes 1 MiB and gives 2 MiB a second.
@@ -290,7 +295,7 @@ mod tests {
     fn retention_is_a_period_of_whole_hours() {
         assert_eq!(parse_retention("48h"), Ok(48));
         assert_eq!(parse_retention("7d"), Ok(168));
-        for wrong in ["48", "90m", "", "long", "99999999999999h"] {
+        for wrong in ["48", "90m", "", "long", "23h", "8761h", "99999999999999h"] {
             assert!(parse_retention(wrong).is_err(), "{wrong}");
         }
     }
