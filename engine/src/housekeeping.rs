@@ -4,21 +4,20 @@
 //! One thread calls [`Housekeeper::step`], which does whatever is due by the monotonic clock
 //! and never sleeps; a simulated run calls it when its seed says so.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::Inner;
-use crate::error::{IoContext, Result};
-use crate::fs::Fs;
+use crate::error::Result;
 use crate::ids::StreamId;
-use crate::log::paths::Paths;
 use crate::log::writer::Durability;
+use crate::removal::remove_tree;
 use crate::retention;
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
+use crate::state::State;
 use crate::stream::Stream;
 
 /// How often the thread looks whether something is due. Durable ends are recorded no more
@@ -58,19 +57,18 @@ impl Housekeeper {
         }
     }
 
-    /// The life of the housekeeping thread: until the engine stops or is gone.
-    pub(crate) fn run(engine: &Weak<Inner>) {
-        while let Some(inner) = engine.upgrade() {
-            let keeper = &inner.housekeeper;
-            let mut is_stopping = keeper.is_stopping.lock();
+    /// The life of the housekeeping thread: until the engine stops.
+    pub(crate) fn run(&self, state: &State) {
+        loop {
+            let mut is_stopping = self.is_stopping.lock();
             if !*is_stopping {
-                keeper.stopped.wait_for(&mut is_stopping, PERIOD);
+                self.stopped.wait_for(&mut is_stopping, PERIOD);
             }
             if *is_stopping {
                 return;
             }
             drop(is_stopping);
-            keeper.step(&inner);
+            self.step(state);
         }
     }
 
@@ -86,8 +84,8 @@ impl Housekeeper {
     }
 
     /// Does whatever is due.
-    pub(crate) fn step(&self, inner: &Inner) {
-        let monotonic = inner.shared.clock.monotonic();
+    pub(crate) fn step(&self, state: &State) {
+        let monotonic = state.shared.clock.monotonic();
         let is_due = |last: &mut Duration, every: Duration| {
             let due = monotonic.saturating_sub(*last) >= every;
             if due {
@@ -101,28 +99,28 @@ impl Housekeeper {
             let retention = is_due(&mut done.retention, RETENTION_EVERY);
             (sync, retention, is_due(&mut done.record, RECORD_EVERY))
         };
-        if sync && inner.shared.host.durability == Durability::Os {
-            sync_all(inner);
+        if sync && state.shared.host.durability == Durability::Os {
+            sync_all(state);
         }
-        reap_deleted(inner);
+        reap_deleted(state);
         if retention {
-            retain(inner);
-            rest_idle(inner, monotonic);
-            inner.reserve.renew();
+            retain(state);
+            rest_idle(state, monotonic);
+            state.reserve.renew();
         }
-        let are_marks_due = inner.shared.are_marks_due.swap(false, Ordering::Relaxed);
+        let are_marks_due = state.shared.are_marks_due.swap(false, Ordering::Relaxed);
         if record || are_marks_due {
             // What is due for one shard is cheap for all that moved: it is one transaction.
-            let streams = inner.all_streams();
-            if let Err(error) = inner.record_marks(&streams, false) {
+            let streams = state.all_streams();
+            if let Err(error) = state.record_marks(&streams, false) {
                 tracing::warn!(%error, "durable ends could not be recorded; recovery scans more");
             }
         }
     }
 }
 
-fn sync_all(inner: &Inner) {
-    for stream in inner.all_streams() {
+fn sync_all(state: &State) {
+    for stream in state.all_streams() {
         for shard in stream.shards() {
             if let Some(Err(error)) = shard.with_writer(|writer| writer.sync()) {
                 tracing::error!(stream = %stream.name(), shard = %shard.id(), %error, "sync failed");
@@ -132,13 +130,13 @@ fn sync_all(inner: &Inner) {
 }
 
 /// Raises horizons, records them, and only then drops what lies below.
-fn retain(inner: &Inner) {
-    let now_ms = inner.shared.now_ms();
-    let streams = inner.all_streams();
+fn retain(state: &State) {
+    let now_ms = state.shared.now_ms();
+    let streams = state.all_streams();
     let mut risen = Vec::new();
     for stream in &streams {
         let retention_ms = u64::from(stream.retention_hours()) * 3_600_000;
-        let elapsed_now_ms = inner.shared.timeline.lock().elapsed_now(retention_ms);
+        let elapsed_now_ms = state.shared.timeline.lock().elapsed_now(retention_ms);
         for shard in stream.shards() {
             retention::seal_old(shard, retention_ms, now_ms);
             match retention::risen_horizon(shard, retention_ms, elapsed_now_ms) {
@@ -152,17 +150,17 @@ fn retain(inner: &Inner) {
         }
     }
     if !risen.is_empty() {
-        raise_horizons(inner, &risen);
+        raise_horizons(state, &risen);
     }
     for shard in streams.iter().flat_map(|stream| stream.shards()) {
-        if let Err(error) = retention::drop_segments(&inner.shared, shard) {
+        if let Err(error) = retention::drop_segments(&state.shared, shard) {
             tracing::warn!(shard = %shard.id(), %error, "old segments could not be dropped");
         }
     }
 }
 
 /// Records the horizons, and shows them once they are durable.
-fn raise_horizons(inner: &Inner, risen: &[(StreamId, &Arc<Shard>, SequenceNumber)]) {
+fn raise_horizons(state: &State, risen: &[(StreamId, &Arc<Shard>, SequenceNumber)]) {
     let risen: Vec<_> = risen
         .iter()
         .filter_map(|(stream, shard, horizon)| {
@@ -173,8 +171,8 @@ fn raise_horizons(inner: &Inner, risen: &[(StreamId, &Arc<Shard>, SequenceNumber
         .collect();
     let marks: Vec<_> =
         risen.iter().map(|(stream, shard, mark)| (*stream, shard.id(), *mark)).collect();
-    let timeline = inner.shared.timeline.lock().state();
-    if let Err(error) = inner.with_reserve(|| inner.catalog.record(&marks, &timeline)) {
+    let timeline = state.shared.timeline.lock().state();
+    if let Err(error) = state.with_reserve(|| state.catalog.record(&marks, &timeline)) {
         tracing::warn!(%error, "trim horizons could not be recorded; nothing is dropped");
         return;
     }
@@ -184,8 +182,8 @@ fn raise_horizons(inner: &Inner, risen: &[(StreamId, &Arc<Shard>, SequenceNumber
     }
 }
 
-fn rest_idle(inner: &Inner, monotonic: Duration) {
-    for stream in inner.all_streams() {
+fn rest_idle(state: &State, monotonic: Duration) {
+    for stream in state.all_streams() {
         for shard in stream.shards() {
             if shard.idle_for(monotonic) >= IDLE_AFTER {
                 shard.rest();
@@ -195,48 +193,23 @@ fn rest_idle(inner: &Inner, monotonic: Duration) {
 }
 
 /// Removes the files of deleted streams, and their tombstones once the files are gone.
-fn reap_deleted(inner: &Inner) {
-    let deleting = std::mem::take(&mut inner.streams.lock().deleting);
+fn reap_deleted(state: &State) {
+    let deleting = std::mem::take(&mut state.streams.lock().deleting);
     for stream in deleting {
-        if let Err(error) = reap(inner, &stream) {
+        if let Err(error) = reap(state, &stream) {
             tracing::warn!(stream = %stream.name(), %error, "files of a deleted stream remain");
-            inner.streams.lock().deleting.push(stream);
+            state.streams.lock().deleting.push(stream);
         }
     }
 }
 
-fn reap(inner: &Inner, stream: &Arc<Stream>) -> Result<()> {
-    let host = &inner.shared.host;
+fn reap(state: &State, stream: &Arc<Stream>) -> Result<()> {
+    let host = &state.shared.host;
     if stream.shards().iter().any(|shard| shard.is_writing()) {
         // A commit under way may still make a file: it ends first.
-        inner.streams.lock().deleting.push(stream.clone());
+        state.streams.lock().deleting.push(stream.clone());
         return Ok(());
     }
     remove_tree(host.fs.as_ref(), &host.paths, stream.id())?;
-    inner.with_reserve(|| inner.catalog.forget_stream(stream.id()))
-}
-
-/// Removes all files of a stream, durably.
-pub(crate) fn remove_tree(fs: &dyn Fs, paths: &Paths, stream: StreamId) -> Result<()> {
-    let dir = paths.stream(stream);
-    let shards = match fs.list(&dir) {
-        Ok(shards) => shards,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).at("list", &dir, None),
-    };
-    for shard in shards {
-        let shard_dir = dir.join(&shard.name);
-        if !shard.is_dir {
-            fs.remove(&shard_dir).at("remove", &shard_dir, None)?;
-            continue;
-        }
-        for entry in fs.list(&shard_dir).at("list", &shard_dir, None)? {
-            let path = shard_dir.join(&entry.name);
-            fs.remove(&path).at("remove", &path, None)?;
-        }
-        fs.remove_dir(&shard_dir).at("remove", &shard_dir, None)?;
-    }
-    fs.remove_dir(&dir).at("remove", &dir, None)?;
-    let parent = paths.shards();
-    fs.sync_dir(&parent).at("sync", &parent, None)
+    state.with_reserve(|| state.catalog.forget_stream(stream.id()))
 }

@@ -36,23 +36,27 @@ pub mod limits;
 mod log;
 pub mod offline;
 mod open;
+mod options;
 mod reader;
 pub mod record;
+mod removal;
 mod reserve;
 mod retention;
 pub mod sequence;
 mod shard;
+mod state;
 mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
-pub use engine::{Engine, EngineOptions, Environment, OpenReport};
+pub use engine::Engine;
 pub use error::{Damage, Error, Result};
 pub use log::cursor::{Page, ReadLimit};
 pub use log::header::FORMAT_VERSION;
 pub use log::writer::Durability;
+pub use options::{EngineOptions, Environment, OpenReport};
 pub use reader::Cursor;
 pub use shard::{Progress, Shard, Watermarks};
 pub use stats::{Histogram, Stats};

@@ -19,10 +19,8 @@ use parking_lot::Mutex;
 use crate::catalog::{Catalog, Contents, ShardEntry, ShardMark, StreamEntry};
 use crate::clock::Timeline;
 use crate::commit::Shared;
-use crate::engine::{EngineOptions, Environment, OpenReport, Streams, paths};
 use crate::error::{Damage, Error, IoContext, Result};
 use crate::fs::{Fs, Lock};
-use crate::housekeeping::remove_tree;
 use crate::ids::StreamId;
 use crate::log::LogView;
 use crate::log::header::ShardIdentity;
@@ -31,18 +29,17 @@ use crate::log::recover::{Recovered, Start, recover};
 use crate::log::segment::SegmentCache;
 use crate::log::spare::Spare;
 use crate::log::writer::{Durability, LogHost, Tail};
+use crate::options::{EngineOptions, Environment, OpenReport};
+use crate::removal::remove_tree;
 use crate::reserve::Reserve;
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
+use crate::state::{State, Streams};
 use crate::stream::{Consumer, Stream};
 
 /// An opened directory, before it is an engine.
 pub(crate) struct Opened {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) catalog: Catalog,
-    pub(crate) cache: Arc<SegmentCache>,
-    pub(crate) reserve: Reserve,
-    pub(crate) streams: Streams,
+    pub(crate) state: State,
     pub(crate) iterator_key: [u8; 32],
     pub(crate) report: OpenReport,
     pub(crate) lock: Box<dyn Lock>,
@@ -50,7 +47,7 @@ pub(crate) struct Opened {
 
 pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result<Opened> {
     let fs = &environment.fs;
-    let paths = paths(options);
+    let paths = Paths::new(&options.data);
     create_dirs(fs.as_ref(), paths.data())?;
     let lock = lock(fs.as_ref(), &paths)?;
     for dir in [paths.shards(), paths.spare(), paths.lost_and_found()] {
@@ -75,7 +72,7 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     let mut report = OpenReport { clean: contents.clean, ..OpenReport::default() };
 
     let live: Vec<_> = contents.streams.iter().filter(|stream| !stream.is_deleting).collect();
-    let streams = open_streams(options, &shared, &cache, &contents, &live, &mut report);
+    let streams = open_streams(options, &shared, &cache, &contents, &live, &mut report)?;
     for stream in contents.streams.iter().filter(|stream| stream.is_deleting) {
         remove_tree(fs.as_ref(), &paths, stream.id)?;
         catalog.forget_stream(stream.id)?;
@@ -102,18 +99,15 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     // every start until one stop was clean: until then the leap may stand nowhere on disk.
     let still_unsynced = contents.unsynced && !contents.clean;
     catalog.begin(options.durability == Durability::Os || still_unsynced)?;
+    let streams = Streams {
+        by_name: streams.into_iter().map(|each| (each.name().clone(), each)).collect(),
+        creating: std::collections::BTreeSet::new(),
+        deleting: Vec::new(),
+        next_id: contents.next_stream_id,
+        is_stopping: false,
+    };
     Ok(Opened {
-        shared,
-        catalog,
-        cache,
-        reserve,
-        streams: Streams {
-            by_name: streams.into_iter().map(|each| (each.name().clone(), each)).collect(),
-            creating: std::collections::BTreeSet::new(),
-            deleting: Vec::new(),
-            next_id: contents.next_stream_id,
-            is_stopping: false,
-        },
+        state: State { shared, catalog, cache, reserve, streams: Mutex::new(streams) },
         iterator_key: contents.iterator_key,
         report,
         lock,
@@ -148,7 +142,7 @@ fn open_streams(
     contents: &Contents,
     live: &[&StreamEntry],
     report: &mut OpenReport,
-) -> Vec<Arc<Stream>> {
+) -> Result<Vec<Arc<Stream>>> {
     let jobs: Vec<_> = live
         .iter()
         .enumerate()
@@ -173,6 +167,8 @@ fn open_streams(
         let (position, entry) = *job;
         let (recovered, halted_by) = match result {
             (Ok(recovered), _) => (recovered, None),
+            // Not a failing disk: an older program on a newer directory has no business here.
+            (Err(error @ Error::NewerFormat { .. }), _) => return Err(error),
             (Err(error), start) => (unreadable(&start), Some(error)),
         };
         report.scanned_bytes += recovered.scanned_bytes;
@@ -186,7 +182,8 @@ fn open_streams(
         }
         shards[position].push(shard);
     }
-    live.iter().zip(shards).map(|(entry, shards)| Arc::new(make_stream(entry, shards))).collect()
+    let streams = live.iter().zip(shards);
+    Ok(streams.map(|(entry, shards)| Arc::new(make_stream(entry, shards))).collect())
 }
 
 /// Does all jobs on at most `threads` threads; results in the order of the jobs.

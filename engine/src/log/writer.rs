@@ -192,6 +192,9 @@ impl LogWriter {
         batch.buffer.resize((write_end - offset) as usize, 0);
 
         let path = segment.path();
+        // Counted before the write: also what a full disk left half done, and what zeroes it
+        // again, is synced before anything else is built on it.
+        self.unsynced_bytes += write_end - offset;
         if let Err(error) = file.write_at(offset, &batch.buffer).at("write", path, offset) {
             if error.is_full() {
                 // Whatever part of it was written must not look like a torn frame later.
@@ -200,7 +203,6 @@ impl LogWriter {
             }
             return Err(error);
         }
-        self.unsynced_bytes += write_end - offset;
         let sync_us = match self.host.durability {
             Durability::Fsync => Some(self.sync_file(&file, &segment)?),
             Durability::Os if self.unsynced_bytes > UNSYNCED_BYTES_MAX => {
@@ -323,7 +325,14 @@ impl LogWriter {
             return Ok(());
         };
         let path = active.segment.path();
-        let file = self.host.fs.open(path, Access::Write).at("open", path, None)?;
+        let file = match self.host.fs.open(path, Access::Write) {
+            // Taken away by hand. Readers report the loss; the log goes on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.active = None;
+                return Ok(());
+            }
+            opened => opened.at("open", path, None)?,
+        };
         let header = SegmentHeader::read(file.as_ref(), path)?;
         let len = file.len().at("stat", path, None)?;
         let usable = header.filter(|header| {

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use super::{check_is_data_dir, free_name, lock, numbered_dirs, read_catalog};
 use crate::catalog::{Catalog, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
 use crate::clock::TimelineState;
-use crate::engine::Environment;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, Fs};
 use crate::hash_key::{HashKey, HashKeyRange};
@@ -26,6 +25,7 @@ use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::footer_bytes;
 use crate::log::paths::{Paths, parse_segment_name};
 use crate::log::scan::{Found, Scanner};
+use crate::options::Environment;
 use crate::sequence::SequenceNumber;
 
 /// A stream as it comes back.

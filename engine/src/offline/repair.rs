@@ -20,13 +20,13 @@ use super::survey::{Hole, Log, is_mark_missing, survey};
 use super::verify::logs;
 use super::{Finding, FindingKind, free_name, lock, read_catalog};
 use crate::catalog::{Catalog, Contents, ShardMark};
-use crate::engine::Environment;
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, File, Fs};
 use crate::ids::{Incarnation, ShardId, StreamId};
 use crate::log::header::{SegmentHeader, ShardIdentity};
 use crate::log::index::footer_bytes;
 use crate::log::paths::{Paths, segment_name};
+use crate::options::Environment;
 use crate::sequence::SequenceNumber;
 
 /// Bytes that are copied at a time.
