@@ -263,20 +263,21 @@ impl Put {
                 break End::Input;
             }
         };
-        let rest = async {
+        let mut rest = std::pin::pin!(async {
             while let Some(answered) = unanswered.next().await {
                 self.count(answered);
             }
-        };
+        });
+        if !matches!(end, End::Interrupted) {
+            // The producer gives up by itself when its patience is at its end.
+            tokio::select! {
+                () = &mut rest => {}
+                _ = &mut interrupted => end = End::Interrupted,
+            }
+        }
         if matches!(end, End::Interrupted) {
             // What comes later than this is told as not known.
             let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
-        } else {
-            // The producer gives up by itself when its patience is at its end.
-            tokio::select! {
-                () = rest => {}
-                _ = &mut interrupted => end = End::Interrupted,
-            }
         }
         self.progress.finish_and_clear();
         match self.failed.take() {
