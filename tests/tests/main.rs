@@ -3,7 +3,9 @@
 //! - `simulation`: random operations on the engine over a disk that forgets, against a model.
 //! - `format`: golden files, the recovery table, every cut and every flipped bit.
 //! - `engine`: the engine with its threads over a real directory.
+//! - `end_to_end`: the program as a process, and its API as any client has it.
 
+mod end_to_end;
 mod engine;
 mod format;
 mod simulation;
