@@ -83,14 +83,19 @@
 //! | no server | `no_server_is_exit_code_4_and_names_the_command_that_starts_one` |
 //! | a server that goes away | `a_server_that_goes_away_ends_tail_with_exit_code_4`, `a_server_that_does_not_come_back_ends_a_put_with_what_is_acknowledged` |
 //!
+//! `kill_loop` kills the server in the middle of concurrent puts; `round_trip` sends a large
+//! file through it.
 
+mod command_line;
 mod departures;
 mod in_process;
+mod kill_loop;
 mod machines;
 mod positions;
 mod process;
 mod raw;
 mod requests;
+mod round_trip;
 mod rpc;
 mod streams;
 mod surroundings;
