@@ -6,6 +6,7 @@ use anabranch_engine::error::{Error, Result as EngineResult};
 use anabranch_engine::limits::PAGE_RECORDS_MAX;
 use anabranch_engine::{Cursor, Page, ReadLimit};
 use anabranch_proto::v1::GetRecordsRequest;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::{OpError, Result};
@@ -55,7 +56,7 @@ impl Ops {
         loop {
             // What becomes durable after this line wakes the wait below.
             progress.borrow_and_update();
-            let page = match read(&mut cursor, limit) {
+            let page = match read(&mut cursor, limit).await {
                 Ok(page) => page,
                 Err(Error::Damage(damage)) => {
                     let next = next(damage.next_readable);
@@ -89,7 +90,16 @@ impl Ops {
 /// Nothing new became durable.
 struct NoNews;
 
-/// Reads a page: at once where it is in memory, and telling the runtime where it is not.
-pub(crate) fn read(cursor: &mut Cursor, limit: ReadLimit) -> EngineResult<Page> {
-    if cursor.is_cold() { may_block(|| cursor.read(limit)) } else { cursor.read(limit) }
+/// Reads that may wait for the disk at the same time, in the whole process. Each of them takes
+/// a thread, and a thread keeps what its allocator has gathered: without this bound sixty-four
+/// replays held 240 MiB in seventy threads. More would not make one disk faster.
+static COLD_READS: Semaphore = Semaphore::const_new(8);
+
+/// Reads a page: at once where it is in memory, and off the async threads where it may not be.
+pub(crate) async fn read(cursor: &mut Cursor, limit: ReadLimit) -> EngineResult<Page> {
+    if !cursor.is_cold() {
+        return cursor.read(limit);
+    }
+    let _permit = COLD_READS.acquire().await.expect("the semaphore is never closed");
+    may_block(|| cursor.read(limit))
 }

@@ -101,7 +101,7 @@ impl Subscription {
             }
             // What becomes durable after this line wakes the wait below.
             self.source.progress.borrow_and_update();
-            let page = match read(&mut self.source.cursor, self.source.limit) {
+            let page = match read(&mut self.source.cursor, self.source.limit).await {
                 Ok(page) => page,
                 Err(error) => return Some(Err(error.into())),
             };
