@@ -44,7 +44,7 @@ pub const STAGING_SHARD_BYTES: usize = 4 << 20;
 /// Bytes staged in all shards together: the server's whole exposure to a slow disk.
 pub const STAGING_TOTAL_BYTES: usize = 64 << 20;
 
-/// A staging buffer larger than this is given back once it has been committed, so that one
+/// A staging buffer larger than this is given back when nothing more is staged, so that one
 /// large batch does not leave its size behind in every shard.
 pub const STAGING_KEPT_BYTES: usize = 1 << 20;
 

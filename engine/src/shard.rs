@@ -355,12 +355,13 @@ impl Shard {
         result: &Result<Committed>,
     ) {
         buffer.clear();
-        if buffer.capacity() > STAGING_KEPT_BYTES {
-            buffer = Vec::new();
-        }
         let is_unmarked = {
             let mut staging = self.staging.lock();
-            staging.idle_buffer = buffer;
+            // A busy shard needs as much again at once; an idle one gives a large buffer back.
+            let is_busy = !staging.buffer.is_empty();
+            if is_busy || buffer.capacity() <= STAGING_KEPT_BYTES {
+                std::mem::swap(&mut staging.idle_buffer, &mut buffer);
+            }
             staging.last_commit = self.shared.clock.monotonic();
             staging.place = writer.durable_place().or(staging.place);
             let before = staging.unmarked_bytes;
