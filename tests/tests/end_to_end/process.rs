@@ -260,6 +260,11 @@ impl Running {
     /// Closes its input and waits for its end.
     pub(crate) fn finish(mut self) -> Finished {
         drop(self.input.take());
+        self.wait()
+    }
+
+    /// Waits for its end, which does not come from its input.
+    pub(crate) fn wait(mut self) -> Finished {
         let collected = (self.output.recv_timeout(PATIENCE), self.error.recv_timeout(PATIENCE));
         let (Ok(output), Ok(error)) = collected else {
             self.child.kill().unwrap();
