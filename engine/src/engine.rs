@@ -172,15 +172,19 @@ impl Engine {
     pub fn delete_stream(&self, name: &StreamName) -> Result<()> {
         let state = &self.handle.state;
         let stream = self.stream(name)?;
-        state.with_reserve(|| state.catalog.mark_deleting(stream.id()))?;
-        stream.delete();
-        let mut streams = state.streams.lock();
-        // Another call may have been quicker, and the name may be taken again.
-        let is_same = streams.by_name.get(name).is_some_and(|held| Arc::ptr_eq(held, &stream));
-        if is_same {
-            streams.by_name.remove(name);
-            streams.deleting.push(stream);
+        let marked = state.with_reserve(|| state.catalog.mark_deleting(stream.id()));
+        if marked.is_ok() {
+            stream.delete();
         }
+        let mut streams = state.streams.lock();
+        // Another call may have been quicker, and the name may be taken again: that one has
+        // deleted the stream, and even the tombstone may be gone by now.
+        if !streams.by_name.get(name).is_some_and(|held| Arc::ptr_eq(held, &stream)) {
+            return Err(Error::StreamNotFound { name: name.clone() });
+        }
+        marked?;
+        streams.by_name.remove(name);
+        streams.deleting.push(stream);
         drop(streams);
         self.handle.housekeeper.wake();
         Ok(())
