@@ -38,7 +38,8 @@ impl Reserve {
     /// Takes the space back once there is plenty.
     pub(crate) fn renew(&self) {
         let mut is_held = self.is_held.lock();
-        let is_plenty = || self.fs.space(&self.path).is_ok_and(can_reserve);
+        let dir = self.path.parent().expect("the reserve stands in the data directory");
+        let is_plenty = || self.fs.space(dir).is_ok_and(can_reserve);
         if !*is_held && is_plenty() {
             *is_held = self.fs.create(&self.path, RESERVE_BYTES).is_ok();
         }
@@ -48,4 +49,24 @@ impl Reserve {
 /// A small disk is not taken for a reserve: at most an eighth of what is free.
 fn can_reserve(space: Space) -> bool {
     space.free / 8 >= RESERVE_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Access, ReadMode, RealFs};
+
+    #[test]
+    fn the_reserve_is_held_on_a_real_disk_and_given_up_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs: Arc<dyn Fs> = Arc::new(RealFs::new(ReadMode::Mmap));
+        let path = dir.path().join("reserve");
+        let reserve = Reserve::new(fs.clone(), path.clone());
+        assert_eq!(fs.open(&path, Access::Read).unwrap().len().unwrap(), RESERVE_BYTES);
+        assert!(reserve.give_up());
+        assert!(fs.open(&path, Access::Read).is_err());
+        assert!(!reserve.give_up());
+        reserve.renew();
+        assert!(reserve.give_up());
+    }
 }

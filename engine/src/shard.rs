@@ -333,9 +333,17 @@ impl Shard {
         self.room.notify_waiters();
 
         let result = writer.commit(&mut batch, self.shared.now_ms());
+        let was_full = self.shared.is_disk_full.load(Ordering::Relaxed);
         self.count(&result, batch.count);
-        if let Err(error) = &result {
-            tracing::error!(stream = %self.stream_name, shard = %self.id, %error, "commit failed");
+        match &result {
+            // Producers try again: one line tells of the change.
+            Err(error) if error.is_full() && was_full => {}
+            Err(error) => {
+                let (stream, shard) = (&self.stream_name, self.id);
+                tracing::error!(%stream, %shard, %error, "commit failed");
+            }
+            Ok(_) if was_full => tracing::info!("there is space on the disk again"),
+            Ok(_) => {}
         }
         let outcome = result.as_ref().map(|_| ()).map_err(|error| self.put_error(error));
         if let Ok(committed) = &result {

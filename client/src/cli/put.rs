@@ -356,7 +356,7 @@ impl Put {
         print_object(global.output, &words, &object)?;
         if stats.may_stand_twice > 0 {
             warn(&format!(
-                "{} records may stand twice: the server went away before it answered, and they \
+                "{} records may stand twice: the call ended before their answer came, and they \
                  were put again",
                 count(stats.may_stand_twice)
             ));

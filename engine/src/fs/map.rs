@@ -110,12 +110,11 @@ impl MappedFile {
             // rounds up stays in the last page, which the map owns.
             match unsafe { madvise(start, range.len(), Advice::LinuxPopulateRead) } {
                 Ok(()) => return Ok(true),
-                // Before Linux 5.14 the advice is unknown.
-                Err(Errno::INVAL) => return Ok(false),
+                // Before Linux 5.14 the advice is unknown. A page that the kernel cannot bring in
+                // is read instead: a memory file system that is full has no page left for the
+                // holes of a block, but gives the bytes; a failing disk says so.
+                Err(Errno::INVAL | Errno::FAULT | Errno::NOMEM) => return Ok(false),
                 Err(Errno::INTR) => {}
-                Err(Errno::FAULT) => {
-                    return Err(io::Error::other("the file cannot be read: input/output error"));
-                }
                 Err(error) => return Err(error.into()),
             }
         }
