@@ -387,3 +387,72 @@ fn two_engines_cannot_have_one_directory() {
     drop(engine);
     world.open().unwrap();
 }
+
+#[test]
+fn a_segment_without_a_frame_that_is_replaced_is_not_dropped_in_place_of_the_new_one() {
+    let mut replaced = 0;
+    for op in 1..30 {
+        let world = World::new(11);
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        world.fs.crash_at(world.fs.ops() + op);
+        let _ = put_now(&engine, &stream.shards()[0], &[b"cut"]);
+        drop((stream, engine));
+        let world = World { fs: world.fs.crash(), ..world };
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        let shard = &stream.shards()[0];
+        let before = shard.view().segments().last().map(|last| last.base());
+        // More than the empty segment has room for.
+        let first = put_now(&engine, shard, &[&vec![1; 150_000], &vec![2; 150_000]]).unwrap().first;
+        replaced += u32::from(before == Some(first));
+        let bases: Vec<_> = shard.view().segments().iter().map(|each| each.base()).collect();
+        assert!(bases.is_sorted_by(|one, next| one < next), "{bases:?}");
+        for _ in 0..5 {
+            world.clock.advance(Duration::from_secs(600));
+            put_now(&engine, shard, &[b"in the same segment"]).unwrap();
+        }
+        world.clock.advance(Duration::from_secs(7200));
+        put_now(&engine, shard, &[b"in another one"]).unwrap();
+        // A day and 25 minutes behind the first of them.
+        world.clock.advance(Duration::from_secs(21 * 3600 + 35 * 60));
+        engine.housekeeping_step();
+        let kept: Vec<_> = (first.0 + 4..first.0 + 8).collect();
+        let read = |shard: &Arc<Shard>| -> Vec<u64> {
+            read_all(shard).unwrap().iter().map(|(sequence, _)| *sequence).collect()
+        };
+        assert_eq!(read(shard), kept, "op {op}");
+        drop((stream, engine));
+        let engine = world.open().unwrap();
+        assert_eq!(engine.report().damage, []);
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!(read(&stream.shards()[0]), kept);
+    }
+    assert!(replaced > 0);
+}
+
+#[test]
+fn a_last_segment_without_a_header_keeps_its_file_and_its_numbers() {
+    let world = World::new(12);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    for _ in 0..5 {
+        put_now(&engine, &stream.shards()[0], &[b"acknowledged", b"as well"]).unwrap();
+    }
+    drop((stream, engine));
+    let path = PathBuf::from("/data/shards/1/0/00000000000000000001.seg");
+    for offset in [20, 4096 + 20] {
+        world.fs.inject(Fault::FlipBit { path: path.clone(), offset, bit: 1 });
+    }
+    let bytes = world.fs.read_file(&path).unwrap();
+    let engine = world.open().unwrap();
+    let damage = &engine.report().damage[0];
+    assert_eq!((damage.first_lost, damage.next_readable), (SequenceNumber(1), SequenceNumber(11)));
+    let stream = engine.stream(&name("s")).unwrap();
+    let shard = &stream.shards()[0];
+    assert!(matches!(read_all(shard), Err(Error::Damage(_))));
+    assert_eq!(put_now(&engine, shard, &[b"more"]).unwrap().first, SequenceNumber(11));
+    assert_eq!(world.fs.read_file(&path).unwrap(), bytes);
+    assert!(matches!(read_all(shard), Err(Error::Damage(_))));
+    assert_eq!(read_from(shard, 11).unwrap(), [(11, b"more".to_vec())]);
+}

@@ -171,6 +171,19 @@ impl FrameHeader {
         if possible { Ok(header) } else { Err(Fault::Foreign) }
     }
 
+    /// Reads a valid header of that shard in a file whose incarnation is not known.
+    pub(crate) fn decode_of(
+        bytes: &[u8; FRAME_HEADER_BYTES],
+        stream: StreamId,
+        shard: ShardId,
+    ) -> Option<Self> {
+        if bytes[0..4] != MAGIC {
+            return None;
+        }
+        let incarnation = Incarnation(u64_at(bytes, 8));
+        FrameHeader::decode(bytes, Owner { stream, shard, incarnation }).ok()
+    }
+
     /// The number behind the frame's last record.
     pub(crate) fn next(&self) -> SequenceNumber {
         self.base.plus(u64::from(self.count))

@@ -77,10 +77,11 @@ impl LogView {
         self.segments.lock().is_empty()
     }
 
-    /// Adds a segment at the end.
+    /// Adds a segment at the end, in place of one that has its name and so no file any more.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
         let mut list = self.segments.lock();
         let mut longer = Vec::clone(&list);
+        longer.pop_if(|last| last.base() == segment.base());
         longer.push(segment);
         *list = Arc::new(longer);
     }

@@ -19,7 +19,7 @@ use crate::error::{Damage, IoContext, Result};
 use crate::fs::{Access, File, Fs};
 use crate::ids::{ShardId, StreamId};
 use crate::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_NUMBERS_SKIPPED};
-use crate::log::frame::{Fault, FrameHeader};
+use crate::log::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Index, footer_bytes};
 use crate::log::paths::{parse_segment_name, segment_name};
@@ -205,7 +205,12 @@ impl Walk<'_> {
                 && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes)
         });
         let Some(header) = header else {
-            let next = following.unwrap_or(self.mark.next_sequence).max(self.expected);
+            let next = match following {
+                Some(following) => following,
+                // Above what its frames claim, and above its name: no segment takes its place.
+                None => self.claimed_in(file.as_ref()).at("read", &path, None)?.max(base.next()),
+            };
+            let next = next.max(self.expected);
             self.report(path.clone(), 0, self.expected, next, "no valid segment header");
             self.expected = next;
             self.ends_in_damage = true;
@@ -316,6 +321,29 @@ impl Walk<'_> {
         };
         self.segments.push(segment);
         Ok(())
+    }
+
+    /// The number behind the last that any frame of this shard claims in a file whose own
+    /// header is lost: a frame's header says by itself what it belongs to. What an earlier life
+    /// of the file left behind has lower numbers.
+    fn claimed_in(&self, file: &dyn File) -> std::io::Result<SequenceNumber> {
+        const CHUNK_BYTES: u64 = 1 << 20;
+        let file_bytes = file.len()?;
+        let mut claimed = self.mark.next_sequence;
+        let mut at = FRAMES_START;
+        while at < file_bytes {
+            // Pieces overlap, so that a header on their border is whole in one of them.
+            let len = (file_bytes - at).min(CHUNK_BYTES + FRAME_HEADER_BYTES as u64);
+            let mut bytes = vec![0; len as usize];
+            file.read_at(at, &mut bytes)?;
+            for header in bytes.windows(FRAME_HEADER_BYTES).step_by(FRAME_ALIGNMENT as usize) {
+                let header = header.try_into().expect("a window of that length");
+                let frame = FrameHeader::decode_of(header, self.start.stream, self.start.shard);
+                claimed = claimed.max(frame.map_or(claimed, |frame| frame.next()));
+            }
+            at += CHUNK_BYTES;
+        }
+        Ok(claimed)
     }
 
     fn accept(&mut self, frame: &FrameHeader) {

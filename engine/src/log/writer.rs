@@ -273,6 +273,11 @@ impl LogWriter {
         }
     }
 
+    /// Whether the log holds a file open for writing.
+    pub(crate) fn is_open(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.open.is_some())
+    }
+
     /// The first number of the segment that takes the next frame, if there is one.
     pub(crate) fn active_base(&self) -> Option<SequenceNumber> {
         self.active.as_ref().map(|active| active.segment.base())
@@ -368,7 +373,12 @@ impl LogWriter {
             }
             result => result?,
         };
-        if self.active.is_some() {
+        // A crash may have left a segment without a frame. One that is too small, or too old, for
+        // what comes has the new one's name, so the rename has just removed it.
+        let is_replaced = self.view.segments().last().is_some_and(|last| last.base() == base);
+        if is_replaced {
+            self.active = None;
+        } else if self.active.is_some() {
             self.seal()?;
         }
         self.next_segment_bytes =
