@@ -13,8 +13,8 @@
 //! threads call it in a loop, a simulated run calls it when its seed says so.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
@@ -27,6 +27,9 @@ use crate::stats::Counters;
 pub(crate) trait Commit: Send + Sync {
     /// Commits what is staged.
     fn commit(self: Arc<Self>);
+
+    /// Lets the file go to which it commits. False: not now, someone is at it.
+    fn let_file_go(self: Arc<Self>) -> bool;
 }
 
 /// What all shards of an engine share.
@@ -45,6 +48,9 @@ pub(crate) struct Shared {
     ready_changed: Condvar,
     /// A shard's durable end has moved so far that it is to be recorded soon.
     pub(crate) are_marks_due: AtomicBool,
+    /// Who has opened a file to commit to, the longest ago first.
+    writers: Mutex<VecDeque<Weak<dyn Commit>>>,
+    writers_max: usize,
 }
 
 #[derive(Default)]
@@ -56,7 +62,13 @@ struct Ready {
 }
 
 impl Shared {
-    pub(crate) fn new(host: Arc<LogHost>, clock: Arc<dyn Clock>, timeline: Timeline) -> Shared {
+    /// `writers_max`: files that may be open for writing at once.
+    pub(crate) fn new(
+        host: Arc<LogHost>,
+        clock: Arc<dyn Clock>,
+        timeline: Timeline,
+        writers_max: usize,
+    ) -> Shared {
         Shared {
             host,
             clock,
@@ -68,6 +80,30 @@ impl Shared {
             ready: Mutex::default(),
             ready_changed: Condvar::new(),
             are_marks_due: AtomicBool::new(false),
+            writers: Mutex::default(),
+            writers_max,
+        }
+    }
+
+    /// Takes note of an opened file. Over the budget the one opened longest ago is let go; one
+    /// that is being written to keeps its place and its turn comes later.
+    pub(crate) fn opened(&self, writer: Weak<dyn Commit>) {
+        self.writers.lock().push_back(writer);
+        // Every opening closes up to two, so that the number falls back to the budget.
+        for _ in 0..2 {
+            let oldest = {
+                let mut writers = self.writers.lock();
+                if writers.len() <= self.writers_max {
+                    return;
+                }
+                writers.pop_front()
+            };
+            if let Some(oldest) = oldest.and_then(|weak| weak.upgrade())
+                && !oldest.clone().let_file_go()
+            {
+                let oldest: Weak<dyn Commit> = Arc::downgrade(&oldest);
+                self.writers.lock().push_back(oldest);
+            }
         }
     }
 

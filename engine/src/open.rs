@@ -67,7 +67,7 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         entropy: environment.entropy.clone(),
         durability: options.durability,
     });
-    let shared = Arc::new(Shared::new(host, clock, timeline));
+    let shared = Arc::new(Shared::new(host, clock, timeline, options.open_writers_max));
     let cache = Arc::new(SegmentCache::new(fs.clone(), options.open_segments_max));
     let mut report = OpenReport { clean: contents.clean, ..OpenReport::default() };
 

@@ -20,6 +20,9 @@ pub struct EngineOptions {
     /// Files that may be open for reading while no reader is in the middle of them. Each
     /// costs a file descriptor and a map.
     pub open_segments_max: usize,
+    /// Files that may be open for writing while nothing is being committed to them. Each costs
+    /// a file descriptor.
+    pub open_writers_max: usize,
     /// Logs that are recovered at the same time.
     pub recovery_threads: usize,
 }
@@ -31,7 +34,22 @@ impl EngineOptions {
             data: data.into(),
             durability: Durability::Fsync,
             open_segments_max: 256,
+            open_writers_max: 256,
             recovery_threads: 4,
+        }
+    }
+
+    /// Shares out the file descriptors of a process that may have `files_max` of them: a
+    /// quarter for writing, a quarter for reading (an open segment has two), the rest for
+    /// connections.
+    #[must_use]
+    pub fn with_files_max(self, files_max: u64) -> EngineOptions {
+        let share = |part: u64, most| usize::try_from((files_max / part).clamp(4, most));
+        let whole = "a number of at most 4,096";
+        EngineOptions {
+            open_segments_max: share(8, 512).expect(whole),
+            open_writers_max: share(4, 4096).expect(whole),
+            ..self
         }
     }
 }

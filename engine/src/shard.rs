@@ -10,8 +10,8 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -332,7 +332,9 @@ impl Shard {
         // The other buffer is empty now: producers that found this one full go on.
         self.room.notify_waiters();
 
+        let was_open = writer.is_open();
         let result = writer.commit(&mut batch, self.shared.now_ms());
+        let is_opened = !was_open && writer.is_open();
         let was_full = self.shared.is_disk_full.load(Ordering::Relaxed);
         self.count(&result, batch.count);
         match &result {
@@ -354,6 +356,10 @@ impl Shard {
             let _ = waiter.send(outcome.clone());
         }
         self.end_commit(writer, batch.buffer, &result);
+        if is_opened {
+            let this: Weak<Shard> = Arc::downgrade(self);
+            self.shared.opened(this);
+        }
     }
 
     fn end_commit(
@@ -484,6 +490,10 @@ impl Shard {
         self.progress.send_modify(|progress| progress.deleted = true);
     }
 
+    fn is_refusing(&self) -> bool {
+        self.staging.lock().refusal.is_some()
+    }
+
     /// Whether a commit or the housekeeping holds the writer.
     pub(crate) fn is_writing(&self) -> bool {
         self.staging.lock().writer.is_none()
@@ -589,6 +599,16 @@ impl Commit for Shard {
     /// Commits what is staged, if the writer is there.
     fn commit(self: Arc<Self>) {
         self.commit_staged();
+    }
+
+    fn let_file_go(self: Arc<Self>) -> bool {
+        let let_go = self.with_writer(|writer| {
+            writer.sync()?;
+            writer.close_file();
+            Ok(())
+        });
+        // A shard that refuses writes keeps its file; it will not open another.
+        let_go.is_some() || self.is_refusing()
     }
 }
 

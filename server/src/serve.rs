@@ -22,6 +22,7 @@ use anabranch_engine::ids::StreamName;
 use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats};
 use anabranch_proto::v1::streams_server::SERVICE_NAME;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -163,7 +164,8 @@ fn check_reach(config: &Config) -> Result<(), StartError> {
 
 /// Opens the data directory, which recovers it, and makes the streams asked for.
 async fn open(config: &Config, environment: Environment) -> Result<Engine, StartError> {
-    let mut options = EngineOptions::new(config.data.clone());
+    let files_max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let mut options = EngineOptions::new(config.data.clone()).with_files_max(files_max);
     options.durability = config.durability.into();
     let streams = config.streams.clone();
     blocking(move || {

@@ -352,28 +352,25 @@ async fn a_segment_truncated_under_a_running_server_is_an_error_and_no_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn few_file_descriptors_are_a_typed_error_and_lose_nothing() {
+async fn few_file_descriptors_are_enough_for_many_shards() {
     const SHARDS: u32 = 200;
     let (_directory, data) = directory();
     let server = Server::start_with(program_under("-n 64"), &data, &[]);
     assert!(server.log().contains("open files is low"), "{}", server.log());
     let mut stub = connect(server.address()).await;
     create(&mut stub, "orders", SHARDS).await;
-    // More shards than there are descriptors: some records find none and are said to have
-    // failed; the connection, the other records and the reads go on.
+    // More shards than there are descriptors: files are let go for others, and nothing fails.
     let mut acknowledged = 0;
     for batch in 0..4 {
         let records = (0..500).map(|index| entry(&format!("{batch} {index}"), "data"));
         let request = put_request("orders", records.collect());
         let answer = stub.put_records(request).await.unwrap().into_inner();
         for record in &answer.records {
-            let is_put = record.error_code.is_empty();
-            assert!(is_put || record.error_code == "InternalFailure", "{record:?}");
-            assert_eq!(is_put, record.sequence_number > 0, "{record:?}");
-            acknowledged += usize::from(is_put);
+            assert!(record.error_code.is_empty(), "{record:?}");
+            assert!(record.sequence_number > 0, "{record:?}");
         }
+        acknowledged += answer.records.len();
     }
-    assert!(acknowledged > 0);
     drop(stub);
     server.stop();
     let server = Server::start(&data);
