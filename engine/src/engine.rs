@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::catalog::{ConsumerEntry, ShardEntry, StreamEntry};
+use crate::commit::Commit;
 use crate::error::{Error, Result};
 use crate::fs::Lock;
 use crate::hash_key::HashKeyRange;
@@ -98,6 +99,8 @@ impl Engine {
         }
         let mut is_clean = true;
         for shard in streams.iter().flat_map(|stream| stream.shards()) {
+            // What was staged, but not in the queue yet when the committers ended.
+            shard.clone().commit();
             // A halted log is not at its recorded end: it is recovered at the next start.
             is_clean &= matches!(shard.with_writer(|writer| writer.sync()), Some(Ok(())));
             // Nor is one that recovery ended in a leap or in damage, and that took no record
@@ -163,6 +166,10 @@ impl Engine {
         streams.creating.remove(name);
         recorded?;
         let stream = Arc::new(open::new_stream(&state.shared, &state.cache, &entry));
+        if streams.is_stopping {
+            // Whoever stops the engine has not seen this one.
+            stream.shards().iter().for_each(|shard| shard.stop());
+        }
         streams.by_name.insert(name.clone(), stream.clone());
         Ok(stream)
     }
@@ -289,4 +296,25 @@ fn spawn(name: String, life: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
         }
     };
     std::thread::Builder::new().name(name).spawn(body).expect("the system has threads left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{World, name, put};
+
+    #[test]
+    fn what_is_staged_while_the_committers_end_is_committed() {
+        let engine = World::new(1).open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        engine.start();
+        let committers: Vec<_> = engine.handle.threads.lock().drain(..COMMITTERS).collect();
+        engine.handle.state.shared.stop_committers();
+        for committer in committers {
+            committer.join().unwrap();
+        }
+        let _ticket = put(&stream.shards()[0], &[b"late"]).unwrap();
+        engine.shut_down().unwrap();
+        assert_eq!(stream.shards()[0].watermarks().durable, SequenceNumber(2));
+    }
 }
