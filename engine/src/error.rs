@@ -287,4 +287,9 @@ impl Error {
     pub fn is_full(&self) -> bool {
         matches!(self, Error::DiskFull) || matches!(self, Error::Io(failure) if failure.is_full())
     }
+
+    /// Whether a sync failed. It is never tried again, be it for want of space.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        matches!(self, Error::Io(failure) if failure.operation == "sync")
+    }
 }

@@ -439,8 +439,8 @@ impl Shard {
     /// What a producer is told of a failed commit.
     fn put_error(&self, error: &Error) -> Error {
         match error {
-            error if error.is_full() => Error::DiskFull,
             error if is_final(error) => self.halted(error),
+            error if error.is_full() => Error::DiskFull,
             error => error.clone(),
         }
     }
@@ -613,12 +613,33 @@ impl Commit for Shard {
 }
 
 /// Whether a failure halts the log: a write, sync or rename whose effect is unknown. A failed
-/// open or creation has changed nothing, and a full disk is no damage.
+/// open or creation has changed nothing, and a full disk is no damage, unless it was the sync
+/// that found it full.
 fn is_final(error: &Error) -> bool {
     match error {
-        Error::Io(IoFailure { operation, .. }) => {
-            !error.is_full() && matches!(*operation, "write" | "sync" | "zero" | "rename")
-        }
+        Error::Io(IoFailure { operation: "sync", .. }) => true,
+        Error::Io(IoFailure { operation: "write" | "zero" | "rename", .. }) => !error.is_full(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::error::IoContext;
+
+    #[test]
+    fn a_failed_sync_is_final_and_a_full_disk_is_not() {
+        let failed = |operation, kind: io::ErrorKind| {
+            let result: io::Result<()> = Err(kind.into());
+            is_final(&result.at(operation, std::path::Path::new("/a"), None).unwrap_err())
+        };
+        assert!(failed("sync", io::ErrorKind::StorageFull));
+        assert!(failed("sync", io::ErrorKind::Other));
+        assert!(failed("write", io::ErrorKind::Other));
+        assert!(!failed("write", io::ErrorKind::StorageFull));
+        assert!(!failed("create", io::ErrorKind::Other));
     }
 }

@@ -360,13 +360,14 @@ impl LogWriter {
     /// Starts a new segment. The old one is sealed once the new one has its place, so that a
     /// full disk leaves the old one as it was.
     fn roll(&mut self, frame_bytes: u64, base: SequenceNumber, now_ms: u64) -> Result<()> {
+        let is_full = |error: &Error| error.is_full() && !error.is_failed_sync();
         self.sync()?;
         let active = match self.create_segment(self.bytes_for(frame_bytes), base, now_ms) {
             // Where the usual size does not fit any more, the least that is needed may.
-            Err(error) if error.is_full() => {
+            Err(error) if is_full(&error) => {
                 self.host.spare.clear()?;
                 let least = least_segment_bytes(frame_bytes);
-                self.create_segment(least, base, now_ms).map_err(|error| match error.is_full() {
+                self.create_segment(least, base, now_ms).map_err(|error| match is_full(&error) {
                     true => Error::DiskFull,
                     false => error,
                 })?
