@@ -12,6 +12,7 @@ use crate::hash_key::{HashKey, HashKeyRange};
 use crate::ids::{Incarnation, ShardId, StreamId, StreamName};
 use crate::limits::NAME_BYTES_MAX;
 use crate::log::frame::{Owner, u32_at, u64_at, u128_at};
+use crate::log::index::footer_bytes;
 use crate::sequence::SequenceNumber;
 
 /// The version of everything on disk that this program writes, and the newest that it reads.
@@ -138,6 +139,10 @@ impl SegmentHeader {
         let name = bytes.get(136..136 + name_bytes.min(NAME_BYTES_MAX + 1));
         let stream_name = name.and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
         let stream_name = stream_name.ok_or(HeaderFault::Value)?;
+        let segment_bytes = u64_at(bytes, 56);
+        if segment_bytes <= FRAMES_START + footer_bytes(segment_bytes) {
+            return Err(HeaderFault::Value);
+        }
         Ok(SegmentHeader {
             identity: ShardIdentity {
                 stream: StreamId(u64_at(bytes, 16)),
@@ -157,7 +162,7 @@ impl SegmentHeader {
             base: SequenceNumber(u64_at(bytes, 32)),
             incarnation: Incarnation(u64_at(bytes, 40)),
             created_ms: u64_at(bytes, 48),
-            segment_bytes: u64_at(bytes, 56),
+            segment_bytes,
         })
     }
 

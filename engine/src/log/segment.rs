@@ -289,12 +289,21 @@ impl Segment {
     }
 }
 
-/// The footer of a file, if it has a valid one.
+/// The footer of a file, if it has a valid one. What it says is possible, whoever wrote it.
 pub(crate) fn read_footer(file: &dyn File, header: &SegmentHeader) -> Option<Footer> {
+    if file.len().ok()? < header.segment_bytes {
+        return None;
+    }
     let len = footer_bytes(header.segment_bytes);
+    let limit = header.segment_bytes.checked_sub(len)?;
     let mut bytes = vec![0; usize::try_from(len).ok()?];
-    file.read_at(header.segment_bytes.checked_sub(len)?, &mut bytes).ok()?;
-    Footer::decode(&bytes, header.incarnation)
+    file.read_at(limit, &mut bytes).ok()?;
+    let footer = Footer::decode(&bytes, header.incarnation)?;
+    let frames = FRAMES_START..footer.end;
+    let is_possible = (FRAMES_START..=limit).contains(&footer.end)
+        && footer.next >= header.base
+        && footer.index.entries().iter().all(|entry| frames.contains(&entry.offset));
+    is_possible.then_some(footer)
 }
 
 /// Keeps the number of open segments within a budget.
