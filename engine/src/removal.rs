@@ -10,7 +10,10 @@ pub(crate) fn remove_tree(fs: &dyn Fs, paths: &Paths, stream: StreamId) -> Resul
     let dir = paths.stream(stream);
     let shards = match fs.list(&dir) {
         Ok(shards) => shards,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        // Removed before, but maybe not durably.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return fs.sync_dir(&paths.shards()).at("sync", &paths.shards(), None);
+        }
         Err(error) => return Err(error).at("list", &dir, None),
     };
     for shard in shards {

@@ -456,3 +456,22 @@ fn a_last_segment_without_a_header_keeps_its_file_and_its_numbers() {
     assert!(matches!(read_all(shard), Err(Error::Damage(_))));
     assert_eq!(read_from(shard, 11).unwrap(), [(11, b"more".to_vec())]);
 }
+
+#[test]
+fn files_of_a_deleted_stream_do_not_come_back_after_two_crashes() {
+    for (seed, op) in (0..10).flat_map(|seed| (1..8).map(move |op| (seed, op))) {
+        let world = World::new(seed);
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        put_now(&engine, &stream.shards()[0], &[b"x"]).unwrap();
+        engine.delete_stream(&name("s")).unwrap();
+        world.fs.crash_at(world.fs.ops() + op);
+        engine.housekeeping_step();
+        drop((stream, engine));
+        let world = World { fs: world.fs.kill(), ..world };
+        drop(world.open().unwrap());
+        let world = World { fs: world.fs.crash(), ..world };
+        let engine = world.open().unwrap();
+        assert_eq!(engine.report().lost_and_found, [PathBuf::new(); 0], "seed {seed} op {op}");
+    }
+}
