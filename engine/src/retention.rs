@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::commit::Shared;
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::fs::Access;
 use crate::limits::SEGMENT_AGE_FRACTION;
 use crate::log::cursor::{LogCursor, ReadLimit};
@@ -51,8 +51,13 @@ pub(crate) fn risen_horizon(
     let mut cursor = LogCursor::new(view.clone(), horizon);
     let risen = cursor.seek_time(cutoff_ms)?.max(horizon);
     // The arrival of the record there: until it is too old, there is nothing to do.
-    let page = cursor.read(ReadLimit { records: 1, bytes: 1 })?;
-    shard.set_oldest_arrival_ms(page.last_arrival_ms);
+    let oldest = match cursor.read(ReadLimit { records: 1, bytes: 1 }) {
+        Ok(page) => page.last_arrival_ms,
+        // What is lost is kept until the record behind it is too old.
+        Err(Error::Damage(_)) => None,
+        Err(error) => return Err(error),
+    };
+    shard.set_oldest_arrival_ms(oldest);
     Ok((risen > horizon).then_some(risen))
 }
 

@@ -455,6 +455,41 @@ fn a_last_segment_without_a_header_keeps_its_file_and_its_numbers() {
     assert_eq!(world.fs.read_file(&path).unwrap(), bytes);
     assert!(matches!(read_all(shard), Err(Error::Damage(_))));
     assert_eq!(read_from(shard, 11).unwrap(), [(11, b"more".to_vec())]);
+    // No one knows how old the lost ones are: they go with the record behind them.
+    for hours in [1, 22] {
+        world.clock.advance(Duration::from_secs(hours * 3600));
+        engine.housekeeping_step();
+        assert_eq!(world.fs.read_file(&path).unwrap(), bytes);
+        assert!(matches!(read_all(shard), Err(Error::Damage(_))));
+        assert_eq!(shard.sequence_at_time(START_MS).unwrap(), SequenceNumber(1));
+    }
+    world.clock.advance(Duration::from_secs(2 * 3600));
+    put_now(&engine, shard, &[b"a day later"]).unwrap();
+    engine.housekeeping_step();
+    assert_eq!(world.fs.read_file(&path), None);
+    assert_eq!(read_all(shard).unwrap(), [(12, b"a day later".to_vec())]);
+}
+
+#[test]
+fn retention_goes_on_where_a_file_was_taken_away() {
+    let world = World::new(13);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let shard = &stream.shards()[0];
+    for _ in 0..3 {
+        put_now(&engine, shard, &[b"one a segment"]).unwrap();
+        world.clock.advance(Duration::from_secs(2 * 3600));
+    }
+    let path = PathBuf::from("/data/shards/1/0/00000000000000000002.seg");
+    world.environment().fs.remove(&path).unwrap();
+    world.clock.advance(Duration::from_secs(21 * 3600));
+    engine.housekeeping_step();
+    assert_eq!(shard.watermarks().trim_horizon, SequenceNumber(2));
+    assert!(matches!(read_all(shard), Err(Error::Damage(_))));
+    put_now(&engine, shard, &[b"later"]).unwrap();
+    world.clock.advance(Duration::from_secs(2 * 3600));
+    engine.housekeeping_step();
+    assert_eq!(read_all(shard).unwrap(), [(4, b"later".to_vec())]);
 }
 
 #[test]

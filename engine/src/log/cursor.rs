@@ -150,16 +150,23 @@ impl LogCursor {
     }
 
     /// The number of the first record that arrived at or after `arrival_ms`; the tip where
-    /// there is none yet.
+    /// there is none yet. Of what is lost no one knows when it arrived: where damage stands
+    /// directly before that record, the first lost number is the answer.
     pub(crate) fn seek_time(&mut self, arrival_ms: u64) -> Result<SequenceNumber> {
         let segments = self.view.segments();
+        use std::io::ErrorKind::NotFound;
         // Segments open lazily, so their times are asked for in order of a binary search.
         let (mut low, mut high) = (0, segments.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            segments[middle].open(&self.view.cache)?;
-            let ends_before =
-                segments[middle].extent().is_some_and(|extent| extent.last_arrival_ms < arrival_ms);
+            let ends_before = match segments[middle].open(&self.view.cache) {
+                Ok(_) => segments[middle]
+                    .extent()
+                    .is_some_and(|extent| extent.last_arrival_ms < arrival_ms),
+                // The walk meets the loss and tells of it.
+                Err(Error::Io(failure)) if failure.source.kind() == NotFound => false,
+                Err(error) => return Err(error),
+            };
             if ends_before { low = middle + 1 } else { high = middle }
         }
         let Some(segment) = segments.get(low) else {
@@ -168,27 +175,36 @@ impl LogCursor {
         };
         let start = segment.index_at_time(arrival_ms).map_or(segment.base(), |entry| entry.base);
         self.seek(start.max(self.view.trim_horizon()));
+        let mut lost = None;
         loop {
-            let header = match self.step() {
-                Ok(Step::Tip) => break,
-                Ok(Step::Frame(header)) => header,
+            let found = self.step().and_then(|step| match step {
+                Step::Tip => Ok(None),
+                Step::Frame(header) if header.last_arrival_ms < arrival_ms => {
+                    Ok(Some((header, false)))
+                }
+                // The record is in this frame: look at the entries one by one.
+                Step::Frame(header) => Ok(Some((header, self.entry_at_time(header, arrival_ms)?))),
+            });
+            match found {
+                Ok(None) => break,
+                Ok(Some((header, true))) => {
+                    // An earlier record of the same frame is older than the time.
+                    lost = lost.filter(|_| self.position == header.base);
+                    break;
+                }
+                Ok(Some((header, false))) => {
+                    lost = None;
+                    self.leave(&header);
+                }
                 Err(Error::Damage(damage)) => {
+                    lost.get_or_insert(damage.first_lost);
                     self.seek(damage.next_readable);
-                    continue;
                 }
                 Err(error) => return Err(error),
-            };
-            if header.last_arrival_ms < arrival_ms {
-                self.leave(&header);
-                continue;
             }
-            // The record is in this frame: look at the entries one by one.
-            match self.entry_at_time(header, arrival_ms) {
-                Ok(true) => break,
-                Ok(false) => self.leave(&header),
-                Err(Error::Damage(damage)) => self.seek(damage.next_readable),
-                Err(error) => return Err(error),
-            }
+        }
+        if let Some(lost) = lost {
+            self.seek(lost);
         }
         Ok(self.position)
     }
