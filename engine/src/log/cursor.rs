@@ -154,7 +154,6 @@ impl LogCursor {
     /// directly before that record, the first lost number is the answer.
     pub(crate) fn seek_time(&mut self, arrival_ms: u64) -> Result<SequenceNumber> {
         let segments = self.view.segments();
-        use std::io::ErrorKind::NotFound;
         // Segments open lazily, so their times are asked for in order of a binary search.
         let (mut low, mut high) = (0, segments.len());
         while low < high {
@@ -164,7 +163,11 @@ impl LogCursor {
                     .extent()
                     .is_some_and(|extent| extent.last_arrival_ms < arrival_ms),
                 // The walk meets the loss and tells of it.
-                Err(Error::Io(failure)) if failure.source.kind() == NotFound => false,
+                Err(Error::Io(failure))
+                    if failure.source.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    false
+                }
                 Err(error) => return Err(error),
             };
             if ends_before { low = middle + 1 } else { high = middle }
