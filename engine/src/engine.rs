@@ -267,9 +267,12 @@ impl Engine {
 }
 
 impl Drop for Handle {
-    /// An engine that is dropped without a stop still ends its threads, before the lock on the
-    /// directory goes.
+    /// An engine that is dropped without a stop still refuses what comes and ends its threads,
+    /// before the lock on the directory goes.
     fn drop(&mut self) {
+        for stream in self.state.all_streams() {
+            stream.shards().iter().for_each(|shard| shard.stop());
+        }
         self.state.shared.stop_committers();
         self.housekeeper.stop();
         for thread in std::mem::take(self.threads.get_mut()) {
