@@ -13,7 +13,7 @@
 //! threads call it in a loop, a simulated run calls it when its seed says so.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +22,21 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Timeline};
 use crate::log::writer::LogHost;
 use crate::stats::Counters;
+
+/// Threads that commit: how many syncs overlap where the disk is slow.
+pub(crate) const COMMITTERS: usize = 8;
+
+/// A sync that takes longer is worth overlapping with as many others as there are threads.
+const SLOW_SYNC_US: u64 = 2000;
+
+/// How many commits are under way at most.
+///
+/// Where syncs are fast the processor is what binds: further commits only wake more threads and
+/// make each commit smaller. On two cores, four shards, batches of 100 and eight in flight, two
+/// at once put 1.2 to 1.3 times as many records as eight, in one interleaved run.
+fn overlap(sync_us: u64, cores: usize) -> usize {
+    if sync_us < SLOW_SYNC_US { cores.clamp(2, COMMITTERS) } else { COMMITTERS }
+}
 
 /// Something with a staged batch: a shard.
 pub(crate) trait Commit: Send + Sync {
@@ -44,6 +59,9 @@ pub(crate) struct Shared {
     pub(crate) room: Notify,
     /// Whether the last commit that needed space found none.
     pub(crate) is_disk_full: AtomicBool,
+    /// What a sync takes of late, in microseconds.
+    sync_us: AtomicU64,
+    cores: usize,
     ready: Mutex<Ready>,
     ready_changed: Condvar,
     /// A shard's durable end has moved so far that it is to be recorded soon.
@@ -77,6 +95,8 @@ impl Shared {
             staged_bytes: AtomicUsize::new(0),
             room: Notify::new(),
             is_disk_full: AtomicBool::new(false),
+            sync_us: AtomicU64::new(0),
+            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             ready: Mutex::default(),
             ready_changed: Condvar::new(),
             are_marks_due: AtomicBool::new(false),
@@ -113,10 +133,28 @@ impl Shared {
         self.timeline.lock().observe(wall_ms, monotonic)
     }
 
+    /// Takes note of how long a sync took.
+    pub(crate) fn note_sync(&self, sync_us: u64) {
+        // A moving average over about eight; two at once may lose one, which does no harm.
+        let before = self.sync_us.load(Ordering::Relaxed);
+        self.sync_us.store((before * 7 + sync_us) / 8, Ordering::Relaxed);
+    }
+
+    fn overlap(&self) -> usize {
+        overlap(self.sync_us.load(Ordering::Relaxed), self.cores)
+    }
+
     /// Puts a shard into the ready queue. The shard takes care to stand in it once.
     pub(crate) fn enqueue(&self, shard: Arc<dyn Commit>) {
-        self.ready.lock().shards.push_back(shard);
-        self.ready_changed.notify_one();
+        let is_free = {
+            let mut ready = self.ready.lock();
+            ready.shards.push_back(shard);
+            ready.busy < self.overlap()
+        };
+        // Otherwise a committer that is at work takes it next.
+        if is_free {
+            self.ready_changed.notify_one();
+        }
     }
 
     /// Commits the staged batch of the shard that waits longest. False: none waits.
@@ -144,9 +182,9 @@ impl Shared {
     pub(crate) fn commit_loop(&self) {
         loop {
             let mut ready = self.ready.lock();
-            while ready.shards.is_empty() {
+            while ready.shards.is_empty() || ready.busy >= self.overlap() {
                 // A commit under way may put its shard back into the queue.
-                if ready.is_stopping && ready.busy == 0 {
+                if ready.is_stopping && ready.busy == 0 && ready.shards.is_empty() {
                     return;
                 }
                 self.ready_changed.wait(&mut ready);
@@ -166,5 +204,18 @@ impl Shared {
     pub(crate) fn release_staged(&self, bytes: usize) {
         self.staged_bytes.fetch_sub(bytes, Ordering::AcqRel);
         self.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_syncs_overlap_as_far_as_there_are_cores_and_slow_ones_as_far_as_there_are_threads() {
+        assert_eq!(overlap(150, 1), 2);
+        assert_eq!(overlap(150, 2), 2);
+        assert_eq!(overlap(150, 64), COMMITTERS);
+        assert_eq!(overlap(5000, 2), COMMITTERS);
     }
 }

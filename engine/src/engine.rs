@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::catalog::{ConsumerEntry, ShardEntry, StreamEntry};
-use crate::commit::Commit;
+use crate::commit::{COMMITTERS, Commit};
 use crate::error::{Error, Result};
 use crate::fs::Lock;
 use crate::hash_key::HashKeyRange;
@@ -26,11 +26,6 @@ use crate::sequence::SequenceNumber;
 use crate::state::State;
 use crate::stats::Stats;
 use crate::stream::{Consumer, Stream};
-
-/// Threads that commit. They wait for the disk most of the time: the syncs of this many shards
-/// overlap, and more gained nothing on two cores (16 threads reach 34,900 syncs/s where 8
-/// reach 27,900, at twice the latency).
-const COMMITTERS: usize = 8;
 
 /// A data directory in use. Clones share it.
 #[derive(Clone)]
