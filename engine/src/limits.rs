@@ -37,11 +37,13 @@ pub const PAGE_RECORDS_MAX: usize = 10_000;
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 11 << 20;
 
 /// Bytes staged in one shard before its producers wait. A commit gains nothing above 4 MiB
-/// (a sync of 4 MiB runs at 3.9 GB/s where one of 1 MiB runs at 3.1); an empty buffer takes
-/// a batch of any legal size, so that the largest batch always fits.
+/// (a sync of 4 MiB runs at 3.9 GB/s where one of 1 MiB runs at 3.1). Below it a batch may go
+/// beyond it as far as one frame reaches, and an empty buffer takes a batch of any legal size,
+/// so that small batches cannot keep a large one out.
 pub const STAGING_SHARD_BYTES: usize = 4 << 20;
 
-/// Bytes staged in all shards together: the server's whole exposure to a slow disk.
+/// Bytes staged in all shards together. What is being committed comes on top: at most one frame
+/// for each committer.
 pub const STAGING_TOTAL_BYTES: usize = 64 << 20;
 
 /// A staging buffer larger than this is given back when nothing more is staged, so that one
@@ -83,7 +85,7 @@ pub const SPARE_SEGMENTS_MAX: usize = 8;
 /// retention can still write.
 pub const RESERVE_BYTES: u64 = 16 << 20;
 
-/// A stopped stamp clock: steps of the wall clock of up to this many milliseconds are
+/// Steps of the wall clock of up to this many milliseconds are
 /// followed at once; a larger one is a jump (see `clock`).
 pub const CLOCK_STEP_MS_MAX: u64 = 60_000;
 

@@ -18,7 +18,7 @@ pub struct EngineOptions {
     /// When a put is acknowledged.
     pub durability: Durability,
     /// Files that may be open for reading while no reader is in the middle of them. Each
-    /// costs a file descriptor and a map.
+    /// costs two file descriptors and a map.
     pub open_segments_max: usize,
     /// Files that may be open for writing while nothing is being committed to them. Each costs
     /// a file descriptor.

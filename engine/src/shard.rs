@@ -67,7 +67,7 @@ pub struct Progress {
     pub halted: bool,
 }
 
-/// The three numbers of a log: `trim_horizon <= durable`.
+/// The two numbers that readers of a log go by: `trim_horizon <= durable`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Watermarks {
     /// The first number that is kept.
