@@ -1,1 +1,8 @@
-//! Tests that no single package can hold; they live under `tests/`.
+//! Tests that no single package can hold. What both the test binary (`tests/`) and the torture
+//! command (`main.rs`) run stands here; what only one of them runs stands there.
+
+#![forbid(unsafe_code)]
+
+pub mod simulation;
+pub mod support;
+pub mod torture;

@@ -9,4 +9,3 @@ mod end_to_end;
 mod engine;
 mod format;
 mod simulation;
-mod support;

@@ -10,7 +10,7 @@ use anabranch_server::config::Config;
 use anabranch_server::serve::{RunningServer, start_in};
 
 use super::rpc::{Stub, connect};
-use crate::support::{START_MS, Seeded};
+use anabranch_tests::support::{START_MS, Seeded};
 
 pub(crate) struct Machine {
     pub(crate) disk: SimFs,

@@ -24,7 +24,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::process::Server;
 use super::rpc::*;
-use crate::support::Random;
+use anabranch_tests::support::Random;
 
 const SHARDS: u32 = 4;
 const BATCH_RECORDS: u64 = 12;

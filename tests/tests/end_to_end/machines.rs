@@ -76,7 +76,7 @@ async fn a_clock_that_jumps_by_a_year_loses_nothing_and_never_runs_back() {
     let mut stub = machine.connect().await;
     create(&mut stub, "orders", 1).await;
     put_one(&mut stub, "orders", "1").await;
-    let start_ms = crate::support::START_MS;
+    let start_ms = anabranch_tests::support::START_MS;
     let year_ms = YEAR.as_millis() as u64;
     let token = iterator(&mut stub, "orders", 0, Type::TrimHorizon).await;
     for (index, wall_ms) in

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::in_process::Machine;
 use super::rpc::*;
-use crate::support::START_MS;
+use anabranch_tests::support::START_MS;
 
 async fn orders(records: usize) -> (Machine, Stub) {
     let machine = Machine::start(3).await;

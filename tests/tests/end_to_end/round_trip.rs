@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::process::{Server, program, run};
-use crate::support::Random;
+use anabranch_tests::support::Random;
 
 /// Megabytes of the file: 30, or 100 where `ANABRANCH_BIG` is set.
 fn megabytes() -> usize {

@@ -16,7 +16,7 @@ use tonic::Code;
 
 use super::process::{Finished, Server, program, program_under, serve};
 use super::rpc::*;
-use crate::support::Random;
+use anabranch_tests::support::Random;
 
 /// A directory with the data of a server inside.
 fn directory() -> (TempDir, PathBuf) {

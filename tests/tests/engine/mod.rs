@@ -13,7 +13,7 @@ use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{Engine, EngineOptions, Environment, Error, ReadLimit, Shard};
 use tempfile::TempDir;
 
-use crate::support::{
+use anabranch_tests::support::{
     START_MS, Seeded, WHOLE, for_each, name, put, put_now, read_all, read_over_damage,
 };
 

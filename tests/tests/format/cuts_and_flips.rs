@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anabranch_engine::fs::Fault;
 
-use crate::support::{World, name, put_now, read_over_damage};
+use anabranch_tests::support::{World, name, put_now, read_over_damage};
 
 const SEGMENT: &str = "/data/shards/1/0/00000000000000000001.seg";
 const FRAMES: u64 = 16;

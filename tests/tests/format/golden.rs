@@ -11,7 +11,7 @@ use std::time::Duration;
 use anabranch_engine::fs::Fault;
 use anabranch_engine::{Error, FORMAT_VERSION};
 
-use crate::support::{Random, World, name, put, put_now, read_over_damage};
+use anabranch_tests::support::{Random, World, name, put, put_now, read_over_damage};
 
 const PAGE_BYTES: usize = 4096;
 const SHARDS: usize = 2;
@@ -165,7 +165,8 @@ fn a_segment_of_a_newer_format_is_refused_with_its_version() {
     let engine = world.open().unwrap();
     let stream = engine.stream(&name("golden")).unwrap();
     let mut cursor = stream.shards()[0].cursor(anabranch_engine::sequence::SequenceNumber(1));
-    let Err(Error::NewerFormat { found, known, .. }) = cursor.read(crate::support::WHOLE) else {
+    let Err(Error::NewerFormat { found, known, .. }) = cursor.read(anabranch_tests::support::WHOLE)
+    else {
         panic!("a newer segment was read")
     };
     assert_eq!((found, known), (2, FORMAT_VERSION));

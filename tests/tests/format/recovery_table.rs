@@ -4,7 +4,7 @@
 //! number 3 should be, and the evidence that more was durable, decide.
 
 use super::bytes::{FRAMES_START, Frame, data, footer, footer_bytes};
-use crate::support::{START_MS, World, name, put_now, read_over_damage};
+use anabranch_tests::support::{START_MS, World, name, put_now, read_over_damage};
 
 const SEGMENT: &str = "/data/shards/1/0/00000000000000000001.seg";
 

@@ -7,7 +7,7 @@ use anabranch_engine::sequence::SequenceNumber;
 use anabranch_proto::v1::{GetRecordsResponse, SubscribeToShardEvent};
 use prost::Message;
 
-use crate::support::{Random, World, name, records};
+use anabranch_tests::support::{Random, World, name, records};
 
 #[test]
 fn prost_reads_and_writes_the_bytes_of_a_page() {

@@ -6,7 +6,9 @@ use anabranch_engine::fs::Fault;
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{Durability, Error};
 
-use crate::support::{START_MS, World, name, poll, put, put_now, read_all, read_over_damage};
+use anabranch_tests::support::{
+    START_MS, World, name, poll, put, put_now, read_all, read_over_damage,
+};
 
 /// A world in mode `os` that has made its shard with 5 synced records, and more that are not.
 fn unsynced_world() -> World {

@@ -24,25 +24,31 @@ const RETENTION_MS: u64 = 24 * 3_600_000;
 
 /// What kind of run it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Syncs and writes fail, and the disk is full at times.
-    pub(crate) faults: bool,
+    pub faults: bool,
 }
 
 /// What a run did: a test that checks little says so.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) restarts: u64,
-    pub(crate) cuts: u64,
-    pub(crate) put: u64,
-    pub(crate) read: u64,
-    pub(crate) lost_in_os: u64,
+pub struct Totals {
+    /// How often the engine was opened.
+    pub restarts: u64,
+    /// How many of them followed a power cut.
+    pub cuts: u64,
+    /// Records put.
+    pub put: u64,
+    /// Records read back and compared.
+    pub read: u64,
+    /// Records that mode `os` acknowledged and a power cut took.
+    pub lost_in_os: u64,
     /// A hash of everything that happened.
-    pub(crate) trace: u64,
+    pub trace: u64,
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, other: &Totals) {
+    /// Counts another run in.
+    pub fn add(&mut self, other: &Totals) {
         self.restarts += other.restarts;
         self.cuts += other.cuts;
         self.put += other.put;
@@ -87,7 +93,7 @@ struct Reader {
 }
 
 /// One disk, its engine and what is known of both.
-pub(crate) struct Simulation {
+pub struct Simulation {
     seed: u64,
     world: World,
     engine: Option<Engine>,
@@ -109,7 +115,8 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    pub(crate) fn new(seed: u64) -> Simulation {
+    /// A new disk with an engine on it.
+    pub fn new(seed: u64) -> Simulation {
         let world = World::new(seed);
         let mut simulation = Simulation {
             seed,
@@ -134,7 +141,7 @@ impl Simulation {
     }
 
     /// A whole run from one seed; it prints the seed where it fails.
-    pub(crate) fn from_seed(seed: u64, restarts: u64, settings: Settings) -> Totals {
+    pub fn from_seed(seed: u64, restarts: u64, settings: Settings) -> Totals {
         struct Tell(u64, Settings);
         impl Drop for Tell {
             fn drop(&mut self) {
@@ -156,13 +163,14 @@ impl Simulation {
     }
 
     /// Ends the run with a clean stop, and looks at everything once more.
-    pub(crate) fn finish(mut self) -> Totals {
+    pub fn finish(mut self) -> Totals {
         self.apply(Operation::Fault(Trouble::Clear));
         self.apply(Operation::Restart { how: Restart::Stop, os: false });
         self.totals
     }
 
-    pub(crate) fn apply(&mut self, operation: Operation) {
+    /// Does one thing to the engine and to the model, and compares.
+    pub fn apply(&mut self, operation: Operation) {
         if std::env::var_os("ANABRANCH_SIM_VERBOSE").is_some() {
             println!("{operation:?}");
         }

@@ -17,17 +17,19 @@ use anabranch_engine::{
 use parking_lot::Mutex;
 
 /// The wall clock at the start of every simulated world.
-pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub const START_MS: u64 = 1_700_000_000_000;
 
 /// A page as large as any.
-pub(crate) const WHOLE: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20 };
+pub const WHOLE: ReadLimit = ReadLimit { records: 10_000, bytes: 16 << 20 };
 
 /// splitmix64: the one source of chance of a test.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, and no one iterates it")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -36,16 +38,17 @@ impl Random {
     }
 
     /// A number below `bound`, which is not 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
 /// The engine's randomness, from a seed.
-pub(crate) struct Seeded(Mutex<Random>);
+pub struct Seeded(Mutex<Random>);
 
 impl Seeded {
-    pub(crate) fn new(seed: u64) -> Seeded {
+    /// Randomness that repeats with its seed.
+    pub fn new(seed: u64) -> Seeded {
         Seeded(Mutex::new(Random(seed)))
     }
 }
@@ -60,15 +63,20 @@ impl Entropy for Seeded {
 }
 
 /// A simulated machine.
-pub(crate) struct World {
-    pub(crate) fs: SimFs,
-    pub(crate) clock: Arc<ManualClock>,
-    pub(crate) entropy: Arc<Seeded>,
-    pub(crate) durability: Durability,
+pub struct World {
+    /// The disk.
+    pub fs: SimFs,
+    /// Both clocks.
+    pub clock: Arc<ManualClock>,
+    /// Secrets and incarnations.
+    pub entropy: Arc<Seeded>,
+    /// The mode of the next run.
+    pub durability: Durability,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> World {
+    /// A machine with an empty disk.
+    pub fn new(seed: u64) -> World {
         World {
             fs: SimFs::new(seed),
             clock: Arc::new(ManualClock::new(START_MS)),
@@ -77,7 +85,8 @@ impl World {
         }
     }
 
-    pub(crate) fn open(&self) -> Result<Engine> {
+    /// Opens the engine on its disk, without threads.
+    pub fn open(&self) -> Result<Engine> {
         let options = EngineOptions {
             durability: self.durability,
             // One thread, so that a seed decides everything.
@@ -94,7 +103,8 @@ impl World {
     }
 
     /// The same machine with another disk.
-    pub(crate) fn with(&self, fs: SimFs) -> World {
+    #[must_use]
+    pub fn with(&self, fs: SimFs) -> World {
         World {
             fs,
             clock: self.clock.clone(),
@@ -104,30 +114,32 @@ impl World {
     }
 
     /// The segment files with their lengths, in order.
-    pub(crate) fn segments(&self) -> Vec<(PathBuf, u64)> {
+    pub fn segments(&self) -> Vec<(PathBuf, u64)> {
         let all = self.fs.files().into_iter();
         all.filter(|(path, _)| path.starts_with("/data/shards")).collect()
     }
 }
 
-pub(crate) fn name(text: &str) -> StreamName {
+/// A name that is known to be one.
+pub fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-pub(crate) fn put(shard: &Arc<Shard>, data: &[&[u8]]) -> Result<AppendTicket> {
+/// Puts records of one key, without committing them.
+pub fn put(shard: &Arc<Shard>, data: &[&[u8]]) -> Result<AppendTicket> {
     let key = PartitionKey::from_bytes(b"key").unwrap();
     shard.append(data.iter().map(|data| RecordView::new(key, None, data).unwrap()))
 }
 
 /// Puts and commits, in a world without threads.
-pub(crate) fn put_now(engine: &Engine, shard: &Arc<Shard>, data: &[&[u8]]) -> Result<Appended> {
+pub fn put_now(engine: &Engine, shard: &Arc<Shard>, data: &[&[u8]]) -> Result<Appended> {
     let ticket = put(shard, data)?;
     while engine.commit_step() {}
     ticket.wait()
 }
 
 /// What has become of a ticket, without waiting for it.
-pub(crate) fn poll(ticket: &mut AppendTicket) -> Option<Result<Appended>> {
+pub fn poll(ticket: &mut AppendTicket) -> Option<Result<Appended>> {
     let mut context = Context::from_waker(Waker::noop());
     match std::pin::Pin::new(ticket).poll(&mut context) {
         Poll::Ready(outcome) => Some(outcome),
@@ -137,15 +149,19 @@ pub(crate) fn poll(ticket: &mut AppendTicket) -> Option<Result<Appended>> {
 
 /// A record as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Read {
-    pub(crate) sequence: u64,
-    pub(crate) arrival_ms: u64,
-    pub(crate) key: Vec<u8>,
-    pub(crate) data: Vec<u8>,
+pub struct Read {
+    /// The sequence number.
+    pub sequence: u64,
+    /// The stamp.
+    pub arrival_ms: u64,
+    /// The partition key.
+    pub key: Vec<u8>,
+    /// The payload.
+    pub data: Vec<u8>,
 }
 
 /// Calls `each` with every record of a page.
-pub(crate) fn for_each(page: &Page, mut each: impl FnMut(EncodedRecord<'_>)) {
+pub fn for_each(page: &Page, mut each: impl FnMut(EncodedRecord<'_>)) {
     let (mut records, mut bytes) = (0, 0);
     for range in &page.ranges {
         let mut rest = &range[..];
@@ -160,7 +176,8 @@ pub(crate) fn for_each(page: &Page, mut each: impl FnMut(EncodedRecord<'_>)) {
     assert_eq!((records, bytes), (page.records, page.bytes), "a page counts itself rightly");
 }
 
-pub(crate) fn records(page: &Page) -> Vec<Read> {
+/// The records of a page.
+pub fn records(page: &Page) -> Vec<Read> {
     let mut records = Vec::new();
     for_each(page, |record| {
         records.push(Read {
@@ -174,7 +191,7 @@ pub(crate) fn records(page: &Page) -> Vec<Read> {
 }
 
 /// All that can be read from `from` on, and the damage met on the way.
-pub(crate) fn read_over_damage(shard: &Arc<Shard>, from: u64) -> (Vec<Read>, Vec<Damage>) {
+pub fn read_over_damage(shard: &Arc<Shard>, from: u64) -> (Vec<Read>, Vec<Damage>) {
     let mut cursor = shard.cursor(SequenceNumber(from));
     let (mut read, mut damage) = (Vec::new(), Vec::new());
     loop {
@@ -193,7 +210,7 @@ pub(crate) fn read_over_damage(shard: &Arc<Shard>, from: u64) -> (Vec<Read>, Vec
 }
 
 /// All that can be read from `from` on: number and data. Damage is a failure.
-pub(crate) fn read_all(shard: &Arc<Shard>, from: u64) -> Vec<(u64, Vec<u8>)> {
+pub fn read_all(shard: &Arc<Shard>, from: u64) -> Vec<(u64, Vec<u8>)> {
     let (read, damage) = read_over_damage(shard, from);
     assert_eq!(damage, []);
     read.into_iter().map(|read| (read.sequence, read.data)).collect()

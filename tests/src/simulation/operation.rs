@@ -1,49 +1,74 @@
-//! The operations of a simulated run, drawn from a seed or by proptest.
+//! The operations of a simulated run, drawn from a seed.
 
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use crate::support::Random;
 
 /// One operation. Numbers are taken modulo what there is to choose from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// A stream, whether or not its name is free.
     Create {
+        /// Which of a few names.
         name: u8,
+        /// How many shards.
         shards: u8,
     },
+    /// Deletes a stream, if there is one.
     Delete {
+        /// Which of a few names.
         name: u8,
     },
+    /// Puts a batch, which is not committed yet.
     Append {
+        /// Which of all shards.
         shard: u8,
+        /// What is put.
         batch: Batch,
     },
+    /// One turn of a committer.
     CommitOne,
+    /// Turns of a committer until nothing is staged.
     CommitAll,
+    /// All that is due in the background.
     Housekeep,
+    /// Time passes on both clocks.
     Advance(Duration),
+    /// A reader begins anew.
     Reader {
+        /// Which reader.
         slot: u8,
+        /// Which of all shards it reads.
         shard: u8,
+        /// Where it begins.
         from: u16,
     },
+    /// A reader reads one page.
     Read {
+        /// Which reader.
         slot: u8,
+        /// At most so many records.
         records: u16,
+        /// At most so many bytes.
         bytes: u32,
     },
+    /// Looks up a time.
     Seek {
+        /// Which of all shards.
         shard: u8,
+        /// How long ago.
         ago_s: u32,
     },
-    /// From now on; it dies with the disk.
+    /// The power goes at an operation of the disk, counted from now on. It dies with the disk.
     CutAt {
+        /// So many operations from now.
         operations: u16,
     },
+    /// The process ends, one way or another, and another one begins.
     Restart {
+        /// How it ends.
         how: Restart,
+        /// The next run acknowledges what is only written.
         os: bool,
     },
     /// Only where faults are asked for.
@@ -52,26 +77,45 @@ pub(crate) enum Operation {
 
 /// The records of one append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Batch {
-    pub(crate) records: u16,
-    pub(crate) bytes: u32,
-    pub(crate) seed: u32,
+pub struct Batch {
+    /// How many.
+    pub records: u16,
+    /// The bytes of the largest ones.
+    pub bytes: u32,
+    /// Decides their sizes and contents.
+    pub seed: u32,
 }
 
 /// How a run ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Restart {
+pub enum Restart {
+    /// A clean stop.
     Stop,
+    /// The process dies.
     Kill,
+    /// The machine loses power.
     Cut,
 }
 
 /// What a disk does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Trouble {
-    Sync { nth: u8 },
-    Write { nth: u8 },
-    Full { free_kib: u16 },
+pub enum Trouble {
+    /// A sync fails.
+    Sync {
+        /// Which one from now on.
+        nth: u8,
+    },
+    /// A write fails.
+    Write {
+        /// Which one from now on.
+        nth: u8,
+    },
+    /// Space runs out.
+    Full {
+        /// What is left.
+        free_kib: u16,
+    },
+    /// All of that ends.
     Clear,
 }
 
@@ -91,7 +135,8 @@ impl Batch {
 }
 
 impl Operation {
-    pub(crate) fn draw(random: &mut Random, faults: bool) -> Operation {
+    /// The next operation of a run; `faults` are among them where they are asked for.
+    pub fn draw(random: &mut Random, faults: bool) -> Operation {
         let byte = |random: &mut Random| random.next() as u8;
         match random.below(if faults { 103 } else { 100 }) {
             0..3 => Operation::Create { name: byte(random), shards: byte(random) },
@@ -136,10 +181,5 @@ impl Operation {
                 _ => Trouble::Clear,
             }),
         }
-    }
-
-    /// The same for proptest: a seed decides the fields, so that shrinking drops operations.
-    pub(crate) fn strategy() -> impl Strategy<Value = Operation> {
-        any::<u64>().prop_map(|seed| Operation::draw(&mut Random(seed), false))
     }
 }

@@ -1,0 +1,41 @@
+//! `anabranch-tests torture`: holds the promises against faults, and prints the figures.
+//!
+//! Started under the name `anabranch` it is the server and nothing else, so that a check can
+//! start, kill and cut off the very program that is shipped.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anabranch_tests::torture::{self, PROGRAM, TortureArguments};
+use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// What the tests of Anabranch do outside of `cargo test`
+#[derive(Parser)]
+#[command(name = "anabranch-tests")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Cut the power, damage files, fill disks, and print what was lost
+    Torture(TortureArguments),
+}
+
+fn main() -> ExitCode {
+    let started_as = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&started_as).file_name() == Some(OsStr::new(PROGRAM)) {
+        return anabranch_server::cli::main();
+    }
+    match Arguments::parse().command {
+        Command::Torture(arguments) => torture::run(&arguments),
+    }
+}
