@@ -226,7 +226,7 @@ fn make_shard(
         entry.id,
         cache.clone(),
         recovered.segments.clone(),
-        recovered.next,
+        recovered.tip,
         recovered.trim_horizon,
         recovered.tip_damage.clone(),
     ));
@@ -272,6 +272,7 @@ fn nothing(first_sequence: SequenceNumber) -> Recovered {
             next_segment_bytes: 0,
         },
         next: first_sequence,
+        tip: first_sequence,
         trim_horizon: first_sequence,
         damage: Vec::new(),
         tip_damage: None,
@@ -301,6 +302,7 @@ fn unreadable(start: &Start) -> Recovered {
     Recovered {
         trim_horizon: mark.trim_horizon,
         next: damage.next_readable,
+        tip: damage.next_readable,
         damage: vec![damage.clone()],
         tip_damage: Some(damage),
         ..nothing(start.first_sequence)

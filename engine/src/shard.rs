@@ -116,7 +116,7 @@ impl Shard {
         identity: ShardIdentity,
         recovered: Recovered,
     ) -> Shard {
-        let progress = Progress { durable: recovered.next, deleted: false, halted: false };
+        let progress = Progress { durable: recovered.tip, deleted: false, halted: false };
         let identity = Arc::new(Mutex::new(identity));
         let last_arrival_ms = recovered.tail.last_arrival_ms;
         let mut writer = Box::new(LogWriter::new(

@@ -78,6 +78,10 @@ pub(crate) struct Recovered {
     pub(crate) tail: Tail,
     /// What the next record's number is at least.
     pub(crate) next: SequenceNumber,
+    /// Where readers find the end. It may lie below `next`: what a cut frame claimed is not used
+    /// again, but it stands nowhere on disk, and a reader told to wait behind it would miss what
+    /// is put after another crash.
+    pub(crate) tip: SequenceNumber,
     pub(crate) trim_horizon: SequenceNumber,
     pub(crate) damage: Vec<Damage>,
     /// The last of `damage`, if no frame stands behind it.
@@ -402,11 +406,13 @@ impl Walk<'_> {
             self.active = None;
         }
         let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
+        let mut tip = if self.ends_in_damage { next } else { self.expected };
         let has_begun = !self.segments.is_empty() || self.start.mark.is_some();
         if self.start.is_unsynced && !self.start.is_clean && has_begun {
             // Numbers that clients saw may be gone without a trace. The first commit makes a
             // new segment, whose name keeps the leap durable before a number is handed out.
             next = next.plus(UNSYNCED_NUMBERS_SKIPPED);
+            tip = next;
             self.active = None;
         }
         let tip_damage = self.damage.last().filter(|_| self.ends_in_damage).cloned();
@@ -423,9 +429,10 @@ impl Walk<'_> {
                 last_arrival_ms: self.last_arrival_ms,
                 next_segment_bytes,
             },
-            trim_horizon: self.mark.trim_horizon.min(next),
+            trim_horizon: self.mark.trim_horizon.min(tip),
             segments: self.segments,
             next,
+            tip,
             damage: self.damage,
             tip_damage,
             scanned_bytes: self.scanned_bytes,

@@ -158,3 +158,33 @@ fn a_reader_ends_at_a_last_segment_that_lost_its_frames() {
         read_all(shard, 0);
     }
 }
+
+#[test]
+fn a_position_at_the_tip_after_a_cut_misses_nothing_after_another_crash() {
+    let world = World::new(1);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    put_now(&engine, &stream.shards()[0], &[b"kept"]).unwrap();
+    put_now(&engine, &stream.shards()[0], &[b"torn", b"torn", b"torn"]).unwrap();
+    drop((stream, engine));
+    let mut world = world.with(world.fs.kill());
+    let (path, _) = world.segments()[0].clone();
+    let bytes = world.fs.read_file(&path).unwrap();
+    let last = bytes.windows(4).rposition(|window| window == b"torn").unwrap();
+    world.fs.inject(Fault::FlipBit { path, offset: last as u64, bit: 0 });
+    let mut shown = 0;
+    for _ in 0..2 {
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        let shard = &stream.shards()[0];
+        let tip = shard.watermarks().durable.0;
+        assert!(shown <= tip, "the tip falls from {shown} to {tip}");
+        shown = tip;
+        drop((stream, engine));
+        world = world.with(world.fs.kill());
+    }
+    let engine = world.open().unwrap();
+    let stream = engine.stream(&name("s")).unwrap();
+    let appended = put_now(&engine, &stream.shards()[0], &[b"new"]).unwrap();
+    assert!(appended.first.0 >= shown, "{} is missed from {shown} on", appended.first);
+}
