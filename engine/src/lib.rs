@@ -53,6 +53,7 @@ mod ticket;
 
 pub use engine::Engine;
 pub use error::{Damage, Error, Result};
+pub use limits::SegmentBytes;
 pub use log::cursor::{Page, ReadLimit};
 pub use log::header::FORMAT_VERSION;
 pub use log::writer::Durability;

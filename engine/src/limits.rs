@@ -58,6 +58,21 @@ pub const SEGMENT_BYTES_FIRST: u64 = 256 << 10;
 /// space back in steps small against a day's data.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of segments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentBytes {
+    /// The first of a shard; each next one is four times larger.
+    pub first: u64,
+    /// A full-size one, the only size that is recycled. Powers of two of 64 KiB and more.
+    pub max: u64,
+}
+
+impl Default for SegmentBytes {
+    fn default() -> Self {
+        SegmentBytes { first: SEGMENT_BYTES_FIRST, max: SEGMENT_BYTES_MAX }
+    }
+}
+
 /// Part of the retention period after which an active segment is sealed whatever its size, so
 /// that a quiet shard gives its old records back at most this fraction late.
 pub const SEGMENT_AGE_FRACTION: u64 = 24;

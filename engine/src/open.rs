@@ -62,10 +62,11 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     let timeline = Timeline::resume(contents.timeline.clone(), clock.wall_ms(), clock.monotonic());
     let host = Arc::new(LogHost {
         fs: fs.clone(),
-        spare: Spare::open(fs.clone(), paths.spare())?,
+        spare: Spare::open(fs.clone(), paths.spare(), options.segment_bytes.max)?,
         paths: paths.clone(),
         entropy: environment.entropy.clone(),
         durability: options.durability,
+        segment_bytes: options.segment_bytes,
     });
     let shared = Arc::new(Shared::new(host, clock, timeline, options.open_writers_max));
     let cache = Arc::new(SegmentCache::new(fs.clone(), options.open_segments_max));

@@ -8,6 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::Damage;
 use crate::fs::{Fs, ReadMode, RealFs};
+use crate::limits::SegmentBytes;
 use crate::log::writer::Durability;
 
 /// What an engine is opened with.
@@ -25,6 +26,9 @@ pub struct EngineOptions {
     pub open_writers_max: usize,
     /// Logs that are recovered at the same time.
     pub recovery_threads: usize,
+    /// How large segments are. Files of any size are read; no one has a reason to set this but
+    /// a test, in which small segments make a roll and a recycled file cheap.
+    pub segment_bytes: SegmentBytes,
 }
 
 impl EngineOptions {
@@ -36,6 +40,7 @@ impl EngineOptions {
             open_segments_max: 256,
             open_writers_max: 256,
             recovery_threads: 4,
+            segment_bytes: SegmentBytes::default(),
         }
     }
 

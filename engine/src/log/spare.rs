@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, File, Fs};
-use crate::limits::{SEGMENT_BYTES_MAX, SPARE_SEGMENTS_MAX};
+use crate::limits::SPARE_SEGMENTS_MAX;
 use crate::log::paths::parse_number;
 
 /// The files of `spare/`.
@@ -25,11 +25,13 @@ pub(crate) struct Spare {
     waiting: Mutex<Vec<PathBuf>>,
     /// False on copy-on-write file systems, where overwriting gains nothing.
     is_recycling: bool,
+    /// Bytes of a full-size segment.
+    full_bytes: u64,
 }
 
 impl Spare {
     /// Keeps the full-size segments that stand in `dir` and removes everything else.
-    pub(crate) fn open(fs: Arc<dyn Fs>, dir: PathBuf) -> Result<Spare> {
+    pub(crate) fn open(fs: Arc<dyn Fs>, dir: PathBuf, full_bytes: u64) -> Result<Spare> {
         let is_recycling = fs.overwrites_in_place(&dir);
         let mut waiting = Vec::new();
         let mut next_number = 0;
@@ -38,7 +40,7 @@ impl Spare {
             let number = entry.name.strip_suffix(".seg").and_then(parse_number);
             next_number = next_number.max(number.map_or(0, |number| number + 1));
             let bytes = fs.open(&path, Access::Read).and_then(|file| file.len());
-            let is_whole = number.is_some() && bytes.is_ok_and(|len| len == SEGMENT_BYTES_MAX);
+            let is_whole = number.is_some() && bytes.is_ok_and(|len| len == full_bytes);
             if is_recycling && is_whole && waiting.len() < SPARE_SEGMENTS_MAX {
                 waiting.push(path);
             } else if !entry.is_dir {
@@ -46,7 +48,7 @@ impl Spare {
             }
         }
         let next_number = AtomicU64::new(next_number);
-        Ok(Spare { fs, dir, next_number, waiting: Mutex::new(waiting), is_recycling })
+        Ok(Spare { fs, dir, next_number, waiting: Mutex::new(waiting), is_recycling, full_bytes })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -55,7 +57,7 @@ impl Spare {
 
     /// A file of `bytes` under a name in `spare/`: a used one where there is one of that size.
     pub(crate) fn take(&self, bytes: u64) -> Result<(PathBuf, Arc<dyn File>)> {
-        let used = match bytes == SEGMENT_BYTES_MAX {
+        let used = match bytes == self.full_bytes {
             true => self.waiting.lock().pop(),
             false => None,
         };
@@ -71,7 +73,7 @@ impl Spare {
     /// Takes a retired segment, of which no reader holds a part, or removes it.
     pub(crate) fn give(&self, segment: &Path, bytes: u64) -> Result<()> {
         let keep = self.is_recycling
-            && bytes == SEGMENT_BYTES_MAX
+            && bytes == self.full_bytes
             && self.waiting.lock().len() < SPARE_SEGMENTS_MAX;
         if !keep {
             return self.fs.remove(segment).at("remove", segment, None);

@@ -23,9 +23,7 @@ use crate::entropy::Entropy;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, File, Fs};
 use crate::ids::Incarnation;
-use crate::limits::{
-    SEGMENT_AGE_FRACTION, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_BYTES_MAX,
-};
+use crate::limits::{SEGMENT_AGE_FRACTION, SegmentBytes, UNSYNCED_BYTES_MAX};
 use crate::log::LogView;
 use crate::log::frame::{FLAG_GAP, FRAME_HEADER_BYTES, FrameHeader, payload_crc};
 use crate::log::header::{FRAMES_START, SegmentHeader, ShardIdentity};
@@ -54,6 +52,7 @@ pub(crate) struct LogHost {
     pub(crate) spare: Spare,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) durability: Durability,
+    pub(crate) segment_bytes: SegmentBytes,
 }
 
 /// Records of one commit: [`FRAME_HEADER_BYTES`] of room, then their encoded entries.
@@ -144,6 +143,7 @@ impl LogWriter {
             offset,
             created_ms,
         });
+        let SegmentBytes { first, max } = host.segment_bytes;
         LogWriter {
             host,
             view,
@@ -154,7 +154,7 @@ impl LogWriter {
             synced: tail.next,
             unsynced_bytes: 0,
             last_arrival_ms: tail.last_arrival_ms,
-            next_segment_bytes: tail.next_segment_bytes.max(SEGMENT_BYTES_FIRST),
+            next_segment_bytes: tail.next_segment_bytes.clamp(first, max),
             sealed: None,
         }
     }
@@ -350,7 +350,8 @@ impl LogWriter {
                 active.open = Some((file, header));
             }
             None => {
-                self.next_segment_bytes = len.clamp(SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX);
+                let SegmentBytes { first, max } = self.host.segment_bytes;
+                self.next_segment_bytes = len.clamp(first, max);
                 self.active = None;
             }
         }
@@ -382,15 +383,15 @@ impl LogWriter {
         } else if self.active.is_some() {
             self.seal()?;
         }
-        self.next_segment_bytes =
-            (active.segment_bytes * 4).clamp(SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX);
+        let SegmentBytes { first, max } = self.host.segment_bytes;
+        self.next_segment_bytes = (active.segment_bytes * 4).clamp(first, max);
         self.view.push(active.segment.clone());
         self.active = Some(active);
         Ok(())
     }
 
     fn bytes_for(&self, frame_bytes: u64) -> u64 {
-        self.next_segment_bytes.max(least_segment_bytes(frame_bytes)).min(SEGMENT_BYTES_MAX)
+        self.next_segment_bytes.max(least_segment_bytes(frame_bytes))
     }
 
     fn create_segment(&self, bytes: u64, base: SequenceNumber, now_ms: u64) -> Result<Active> {
@@ -472,9 +473,12 @@ pub(crate) fn gives_tail_back(end: u64, segment_bytes: u64) -> bool {
     unused > segment_bytes / 4
 }
 
+/// No segment is smaller. **Frozen** as a promise of the format.
+const SEGMENT_BYTES_LEAST: u64 = 64 << 10;
+
 /// The smallest segment that holds a frame of `frame_bytes` and its footer, in powers of two.
 fn least_segment_bytes(frame_bytes: u64) -> u64 {
-    let mut bytes = SEGMENT_BYTES_FIRST.min(64 << 10);
+    let mut bytes = SEGMENT_BYTES_LEAST;
     while FRAMES_START + frame_bytes + footer_bytes(bytes) > bytes {
         bytes *= 2;
     }
