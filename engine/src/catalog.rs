@@ -4,12 +4,15 @@
 //! It is the durable form of what the engine holds in memory: read once, at open, and from
 //! then on only written, never on a data path. The engine decides; the catalog remembers.
 //! So it checks no limit and resolves no name, and a change that is asked for twice is made
-//! once: after an error the caller cannot know whether the change was made, and may ask again.
+//! once.
 //!
 //! - Each change is one transaction, durable when the call returns.
 //! - Marks rise. What is stored for a shard is the highest of what was ever recorded.
 //! - An I/O error or a full disk fails the call it met and nothing else: redb refuses to go
 //!   on after one, so the database is dropped and the next call opens it again.
+//! - A change that failed is not made. A commit that failed may have been made all the same:
+//!   it is taken back before anything else is changed, at once where the disk lets us
+//!   (`redress`). Until then [`Catalog::is_in_doubt`] says so.
 //! - A catalog that is missing or cannot be trusted while there are records is never replaced
 //!   by an empty one. [`Catalog::rebuild`] makes a new one from what the segments say.
 
@@ -18,6 +21,7 @@ mod codec;
 mod contents;
 #[cfg(test)]
 mod crash_tests;
+mod redress;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,11 +38,12 @@ use crate::clock::TimelineState;
 use crate::entropy::Entropy;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, Fs};
-use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
+use crate::ids::{ConsumerName, ShardId, StreamId};
 
 use codec::Run;
 pub use contents::{ConsumerEntry, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
-use store::{Fault, OpenTable, Store};
+use redress::Redress;
+use store::{Failure, Fault, OpenTable, Store};
 
 /// The file. **Frozen.**
 const FILE_NAME: &str = "catalog.redb";
@@ -55,11 +60,11 @@ pub struct Catalog {
 }
 
 struct Slot {
-    /// None after a failure, until the next call.
+    /// None after a failure, and after an open on a full disk, until the next call.
     store: Option<Store>,
-    /// Whether a change failed since the open, so that the catalog may hold one that was
-    /// reported as failed.
-    is_doubtful: bool,
+    /// Takes back the changes that were reported as failed and may have been made. The next
+    /// transaction does so first.
+    redress: Vec<Redress>,
 }
 
 impl Catalog {
@@ -90,13 +95,17 @@ impl Catalog {
             make_new(&*fs, data, &Contents::empty(iterator_key))?;
             put_in_place(&*fs, data)?;
         }
-        let (store, contents) =
-            Store::open(&*fs, &path, contents::read).map_err(|error| match error {
-                Error::Catalog { path, found } if has_records => Error::CatalogLost { path, found },
-                error => error,
-            })?;
+        let opened = match Store::open(&*fs, &path, contents::read) {
+            // Opening writes. Until there is space, what the catalog says is enough.
+            Err(error) if error.is_full() => Catalog::look(&*fs, data).map(|seen| (None, seen)),
+            opened => opened.map(|(store, contents)| (Some(store), contents)),
+        };
+        let (store, contents) = opened.map_err(|error| match error {
+            Error::Catalog { path, found } if has_records => Error::CatalogLost { path, found },
+            error => error,
+        })?;
         remove_if_there(&*fs, &data.join(NEW_FILE_NAME))?;
-        let slot = Slot { store: Some(store), is_doubtful: false };
+        let slot = Slot { store, redress: Vec::new() };
         let catalog = Catalog { fs, path, slot: Mutex::new(slot) };
         Ok((catalog, contents))
     }
@@ -118,64 +127,80 @@ impl Catalog {
     /// [`finish`]: Catalog::finish
     pub fn begin(&self, unsynced: bool) -> Result<()> {
         let clean = false;
-        self.change(|transaction, _| put_run(transaction, Run { clean, unsynced }))
+        self.change(|transaction| put_run(transaction, Run { clean, unsynced }))
     }
 
     /// Adds a stream with all its shards. Its id is never handed out again.
     pub fn create_stream(&self, stream: &StreamEntry) -> Result<()> {
-        self.change(|transaction, is_doubtful| {
-            if is_doubtful {
-                bury_namesake(transaction, &stream.name, stream.id)?;
-            }
+        self.change_or_redress(|transaction| {
             raise_next_stream_id(transaction, stream.id)?;
-            store::put_streams(transaction, [stream])
+            store::put_streams(transaction, [stream])?;
+            Ok(Some(Redress::Created(stream.id)))
         })
     }
 
     /// Turns a stream into a tombstone, which frees its name.
     pub fn mark_deleting(&self, id: StreamId) -> Result<()> {
-        self.update_stream(id, |stream| stream.is_deleting = true)
+        self.update_stream(id, |stream| stream.is_deleting = true, || ())
     }
 
     /// Drops a stream, or its tombstone, and all that belongs to it.
     pub fn forget_stream(&self, id: StreamId) -> Result<()> {
-        self.change(|transaction, _| {
-            let tables = [codec::STREAMS, codec::SHARDS, codec::CONSUMERS, codec::MARKS];
-            let start = codec::stream_key(id);
-            for table in tables {
-                let mut table = transaction.open_table(table)?;
-                match id.0.checked_add(1).map(|next| codec::stream_key(StreamId(next))) {
-                    Some(end) => table.retain_in(start.as_slice()..end.as_slice(), |_, _| false)?,
-                    None => table.retain_in(start.as_slice().., |_, _| false)?,
-                }
-            }
-            Ok(())
-        })
+        self.change(|transaction| forget_stream(transaction, id))
     }
 
-    /// Changes for how long a stream keeps its records.
-    pub fn set_retention(&self, id: StreamId, hours: u32) -> Result<()> {
-        self.update_stream(id, |stream| stream.retention_hours = hours)
+    /// Changes for how long a stream keeps its records. `then` runs once that is durable, and
+    /// before any other change: what it does in memory has the order of the catalog.
+    pub fn set_retention(&self, id: StreamId, hours: u32, then: impl FnOnce()) -> Result<()> {
+        self.update_stream(id, |stream| stream.retention_hours = hours, then)
     }
 
-    /// Adds a consumer, or replaces the one of that name.
-    pub fn put_consumer(&self, stream: StreamId, consumer: &ConsumerEntry) -> Result<()> {
-        self.change(|transaction, _| {
+    /// Adds a consumer, or replaces the one of that name. `then` as in
+    /// [`set_retention`](Catalog::set_retention).
+    pub fn put_consumer(
+        &self,
+        stream: StreamId,
+        consumer: &ConsumerEntry,
+        then: impl FnOnce(),
+    ) -> Result<()> {
+        let change = |transaction: &WriteTransaction| {
             store::get_stream(&transaction.open_table(codec::STREAMS)?, stream)?;
             let key = codec::consumer_key(stream, &consumer.name);
             let mut consumers = transaction.open_table(codec::CONSUMERS)?;
-            consumers.insert(key.as_slice(), codec::encode_consumer(consumer).as_slice())?;
-            Ok(())
-        })
+            let value = codec::encode_consumer(consumer);
+            let before = consumers.insert(key.as_slice(), value.as_slice())?;
+            Ok(Some(Redress::consumer(key, before.as_ref())))
+        };
+        self.change_then(change, then)
     }
 
-    /// Removes a consumer, if it is there.
-    pub fn remove_consumer(&self, stream: StreamId, name: &ConsumerName) -> Result<()> {
-        self.change(|transaction, _| {
+    /// Removes a consumer, if it is there. `then` as in
+    /// [`set_retention`](Catalog::set_retention).
+    pub fn remove_consumer(
+        &self,
+        stream: StreamId,
+        name: &ConsumerName,
+        then: impl FnOnce(),
+    ) -> Result<()> {
+        let change = |transaction: &WriteTransaction| {
             let key = codec::consumer_key(stream, name);
-            transaction.open_table(codec::CONSUMERS)?.remove(key.as_slice())?;
-            Ok(())
-        })
+            let mut consumers = transaction.open_table(codec::CONSUMERS)?;
+            let before = consumers.remove(key.as_slice())?;
+            Ok(Some(Redress::consumer(key, before.as_ref())))
+        };
+        self.change_then(change, then)
+    }
+
+    /// Whether a change that was reported as failed may have been made, so that a start would
+    /// find it.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.slot.lock().redress.is_empty()
+    }
+
+    /// Takes back what was reported as failed and may have been made, if there is any. Any other
+    /// change does so too.
+    pub fn settle(&self) -> Result<()> {
+        if self.is_in_doubt() { self.change(|_| Ok(())) } else { Ok(()) }
     }
 
     /// Raises marks, and notes where the timeline stands. A mark of a stream that was
@@ -185,7 +210,7 @@ impl Catalog {
         marks: &[(StreamId, ShardId, ShardMark)],
         timeline: &TimelineState,
     ) -> Result<()> {
-        self.change(|transaction, _| put_marks(transaction, marks, timeline))
+        self.change(|transaction| put_marks(transaction, marks, timeline))
     }
 
     /// [`record`](Catalog::record), and notes that the stop was clean: the last call of a run
@@ -195,7 +220,7 @@ impl Catalog {
         marks: &[(StreamId, ShardId, ShardMark)],
         timeline: &TimelineState,
     ) -> Result<()> {
-        self.change(|transaction, _| {
+        self.change(|transaction| {
             put_marks(transaction, marks, timeline)?;
             let run = get_run(transaction)?;
             put_run(transaction, Run { clean: true, ..run })
@@ -224,7 +249,7 @@ impl Catalog {
     /// Puts marks in place of others, be they higher: what they told of is lost, and the log
     /// was mended. For the offline tools alone.
     pub(crate) fn replace_marks(&self, marks: &[(StreamId, ShardId, ShardMark)]) -> Result<()> {
-        self.change(|transaction, _| {
+        self.change(|transaction| {
             let mut table = transaction.open_table(codec::MARKS)?;
             for (stream, shard, mark) in marks {
                 let key = codec::shard_key(*stream, *shard);
@@ -238,36 +263,84 @@ impl Catalog {
         &self,
         id: StreamId,
         update: impl FnOnce(&mut codec::StreamValue),
+        then: impl FnOnce(),
     ) -> Result<()> {
-        self.change(|transaction, _| {
+        let change = |transaction: &WriteTransaction| {
             let mut streams = transaction.open_table(codec::STREAMS)?;
-            let mut stream = store::get_stream(&streams, id)?;
+            let before = store::get_stream(&streams, id)?;
+            let mut stream = before.clone();
             update(&mut stream);
-            store::put_stream(&mut streams, id, &stream)
-        })
+            store::put_stream(&mut streams, id, &stream)?;
+            Ok(Some(Redress::Stream(id, before)))
+        };
+        self.change_then(change, then)
     }
 
-    /// One transaction. `change` is told whether an earlier one may have been made although
-    /// it was reported as failed.
-    fn change(
+    /// A change that does no harm if it is made although it was reported as failed.
+    fn change(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), Fault>) -> Result<()> {
+        self.change_or_redress(|transaction| change(transaction).map(|()| None))
+    }
+
+    fn change_or_redress(
         &self,
-        change: impl FnOnce(&WriteTransaction, bool) -> Result<(), Fault>,
+        change: impl FnOnce(&WriteTransaction) -> Result<Option<Redress>, Fault>,
+    ) -> Result<()> {
+        self.change_then(change, || ())
+    }
+
+    /// One transaction, which begins with what is to be taken back. `change` says how it is
+    /// taken back itself; `then` runs after it, before the next one.
+    fn change_then(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<Option<Redress>, Fault>,
+        then: impl FnOnce(),
     ) -> Result<()> {
         let mut slot = self.slot.lock();
-        let is_doubtful = slot.is_doubtful;
-        let store = match slot.store.take() {
-            Some(store) => store,
-            None => Store::open(&*self.fs, &self.path, |_| Ok(()))?.0,
-        };
-        match store.commit(|transaction| change(transaction, is_doubtful)) {
-            Err(fault) if store::is_lost(&fault) => {
-                slot.is_doubtful = true;
-                Err(store.error_of(fault))
+        let result = slot.commit(&*self.fs, &self.path, change);
+        match &result {
+            Ok(()) => then(),
+            // The doubt is best settled while nobody acts on it. Where the disk does not let
+            // us, the next change does it, or whoever calls `settle`.
+            Err(_) if !slot.redress.is_empty() => {
+                let _ = slot.commit(&*self.fs, &self.path, |_| Ok(None));
             }
-            result => {
-                let result = result.map_err(|fault| store.error_of(fault));
-                slot.store = Some(store);
-                result
+            Err(_) => {}
+        }
+        result
+    }
+}
+
+impl Slot {
+    fn commit(
+        &mut self,
+        fs: &dyn Fs,
+        path: &Path,
+        change: impl FnOnce(&WriteTransaction) -> Result<Option<Redress>, Fault>,
+    ) -> Result<()> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => Store::open(fs, path, |_| Ok(()))?.0,
+        };
+        let redress = &self.redress;
+        let committed = store.commit(|transaction| {
+            redress.iter().try_for_each(|each| each.apply(transaction))?;
+            change(transaction)
+        });
+        match committed {
+            Ok(_) => {
+                self.redress.clear();
+                self.store = Some(store);
+                Ok(())
+            }
+            Err(Failure::Unchanged(fault)) => {
+                let is_lost = store::is_lost(&fault);
+                let error = store.error_of(fault);
+                self.store = Some(store).filter(|_| !is_lost);
+                Err(error)
+            }
+            Err(Failure::InDoubt(fault, redress)) => {
+                self.redress.extend(redress);
+                Err(store.error_of(fault))
             }
         }
     }
@@ -318,27 +391,15 @@ fn raise_next_stream_id(transaction: &WriteTransaction, id: StreamId) -> Result<
     Ok(())
 }
 
-/// The engine makes no stream under a name that it knows. So another stream of the name is one
-/// whose creation was reported as failed, and was made: it never held a record.
-fn bury_namesake(
-    transaction: &WriteTransaction,
-    name: &StreamName,
-    id: StreamId,
-) -> Result<(), Fault> {
-    let mut streams = transaction.open_table(codec::STREAMS)?;
-    let mut namesake = None;
-    for entry in streams.iter()? {
-        let (key, value) = entry?;
-        let other = codec::decode_stream_key(key.value())?;
-        let stream = codec::decode_stream(value.value())?;
-        if other != id && !stream.is_deleting && stream.name == *name {
-            namesake = Some((other, stream));
-            break;
+fn forget_stream(transaction: &WriteTransaction, id: StreamId) -> Result<(), Fault> {
+    let tables = [codec::STREAMS, codec::SHARDS, codec::CONSUMERS, codec::MARKS];
+    let start = codec::stream_key(id);
+    for table in tables {
+        let mut table = transaction.open_table(table)?;
+        match id.0.checked_add(1).map(|next| codec::stream_key(StreamId(next))) {
+            Some(end) => table.retain_in(start.as_slice()..end.as_slice(), |_, _| false)?,
+            None => table.retain_in(start.as_slice().., |_, _| false)?,
         }
-    }
-    if let Some((other, mut stream)) = namesake {
-        stream.is_deleting = true;
-        store::put_stream(&mut streams, other, &stream)?;
     }
     Ok(())
 }

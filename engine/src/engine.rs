@@ -17,8 +17,7 @@ use crate::hash_key::HashKeyRange;
 use crate::housekeeping::Housekeeper;
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::limits::{
-    CONSUMERS_PER_STREAM_MAX, RETENTION_HOURS_DEFAULT, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN,
-    SHARDS_PER_STREAM_MAX,
+    RETENTION_HOURS_DEFAULT, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX,
 };
 use crate::open;
 use crate::options::{EngineOptions, Environment, OpenReport};
@@ -126,11 +125,15 @@ impl Engine {
         let max = u64::from(SHARDS_PER_STREAM_MAX);
         check_range("shard_count", u64::from(shard_count), 1, max)?;
         let state = &self.handle.state;
+        state.settle();
         let now_ms = state.shared.now_ms();
         let id = {
             let mut streams = state.streams.lock();
             if streams.is_stopping {
                 return Err(Error::ShuttingDown);
+            }
+            if streams.begin_owed.is_some() {
+                return Err(Error::DiskFull);
             }
             if streams.by_name.contains_key(name) || !streams.creating.insert(name.clone()) {
                 return Err(Error::StreamExists { name: name.clone() });
@@ -171,6 +174,9 @@ impl Engine {
 
     /// Deletes a stream. Its name is free, and its readers and writers are told, when the call
     /// returns; its files go in the background. Waits for the disk.
+    ///
+    /// After an error the stream is there. If the catalog cannot be made to say so, it takes no
+    /// records until it can: [`Error::StreamInDoubt`].
     pub fn delete_stream(&self, name: &StreamName) -> Result<()> {
         let state = &self.handle.state;
         let stream = self.stream(name)?;
@@ -178,11 +184,17 @@ impl Engine {
         if marked.is_ok() {
             stream.delete();
         }
+        let is_in_doubt = marked.is_err() && state.catalog.is_in_doubt();
         let mut streams = state.streams.lock();
         // Another call may have been quicker, and the name may be taken again: that one has
         // deleted the stream, and even the tombstone may be gone by now.
         if !streams.by_name.get(name).is_some_and(|held| Arc::ptr_eq(held, &stream)) {
             return Err(Error::StreamNotFound { name: name.clone() });
+        }
+        if is_in_doubt {
+            // A start would remove the stream, and with it whatever is acknowledged from now on.
+            stream.suspend(&Error::StreamInDoubt { name: name.clone() });
+            streams.suspended.push(stream.clone());
         }
         marked?;
         streams.by_name.remove(name);
@@ -213,26 +225,20 @@ impl Engine {
         let (min, max) = (u64::from(RETENTION_HOURS_MIN), u64::from(RETENTION_HOURS_MAX));
         check_range("retention_period_hours", u64::from(hours), min, max)?;
         let catalog = &self.handle.state.catalog;
-        self.handle.state.with_reserve(|| catalog.set_retention(stream.id(), hours))?;
-        stream.set_retention_hours(hours);
-        Ok(())
+        let then = || stream.set_retention_hours(hours);
+        self.handle.state.with_reserve(|| catalog.set_retention(stream.id(), hours, then))
     }
 
     /// Registers a consumer, at most 20 to a stream. Waits for the disk.
     pub fn register_consumer(&self, stream: &Stream, name: &ConsumerName) -> Result<Consumer> {
-        if stream.consumer(name).is_ok() {
-            let (name, consumer) = (stream.name().clone(), name.clone());
-            return Err(Error::ConsumerExists { name, consumer });
-        }
-        if stream.consumers().len() >= CONSUMERS_PER_STREAM_MAX {
-            let max = CONSUMERS_PER_STREAM_MAX as u64;
-            return Err(Error::LimitExceeded { what: "consumers of a stream", max });
-        }
+        stream.begin_registration(name)?;
         let consumer = Consumer { name: name.clone(), created_ms: self.now_ms() };
         let entry = ConsumerEntry { name: consumer.name.clone(), created_ms: consumer.created_ms };
         let catalog = &self.handle.state.catalog;
-        self.handle.state.with_reserve(|| catalog.put_consumer(stream.id(), &entry))?;
-        stream.add_consumer(consumer.clone());
+        let then = || stream.add_consumer(consumer.clone());
+        let register = || catalog.put_consumer(stream.id(), &entry, then);
+        let recorded = self.handle.state.with_reserve(register);
+        recorded.inspect_err(|_| stream.give_up_registration(name))?;
         Ok(consumer)
     }
 
@@ -240,9 +246,8 @@ impl Engine {
     pub fn deregister_consumer(&self, stream: &Stream, name: &ConsumerName) -> Result<()> {
         stream.consumer(name)?;
         let catalog = &self.handle.state.catalog;
-        self.handle.state.with_reserve(|| catalog.remove_consumer(stream.id(), name))?;
-        stream.remove_consumer(name);
-        Ok(())
+        let then = || stream.remove_consumer(name);
+        self.handle.state.with_reserve(|| catalog.remove_consumer(stream.id(), name, then))
     }
 
     /// What the engine has done, and how it stands.

@@ -153,6 +153,16 @@ pub enum Error {
         /// The name of the deleted stream.
         name: StreamName,
     },
+    /// A deletion failed in such a way that the next start may find it made: until that is taken
+    /// back, records put into the stream could go with it.
+    #[error(
+        "whether stream {name} was deleted is not known while the catalog cannot be written; \
+         puts resume by themselves when it can"
+    )]
+    StreamInDoubt {
+        /// The stream.
+        name: StreamName,
+    },
     /// The stream has no shard of that id.
     #[error("{shard} not found in stream {name}")]
     ShardNotFound {

@@ -102,7 +102,8 @@ impl Housekeeper {
         if sync && state.shared.host.durability == Durability::Os {
             sync_all(state);
         }
-        reap_deleted(state);
+        state.settle();
+        reap_deleted(state, retention);
         if retention {
             retain(state);
             rest_idle(state, monotonic);
@@ -192,13 +193,21 @@ fn rest_idle(state: &State, monotonic: Duration) {
     }
 }
 
-/// Removes the files of deleted streams, and their tombstones once the files are gone.
-fn reap_deleted(state: &State) {
-    let deleting = std::mem::take(&mut state.streams.lock().deleting);
+/// Removes the files of deleted streams, and their tombstones once the files are gone; `again`
+/// also where that has failed before.
+fn reap_deleted(state: &State, again: bool) {
+    let deleting = {
+        let mut streams = state.streams.lock();
+        let mut deleting = std::mem::take(&mut streams.deleting);
+        if again {
+            deleting.append(&mut streams.remaining);
+        }
+        deleting
+    };
     for stream in deleting {
         if let Err(error) = reap(state, &stream) {
             tracing::warn!(stream = %stream.name(), %error, "files of a deleted stream remain");
-            state.streams.lock().deleting.push(stream);
+            state.streams.lock().remaining.push(stream);
         }
     }
 }

@@ -57,7 +57,10 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
 
     let has_records = has_records(fs.as_ref(), &paths)?;
     let entropy = environment.entropy.as_ref();
-    let (catalog, contents) = Catalog::open(fs.clone(), paths.data(), has_records, entropy)?;
+    // A server starts on a full disk too: what it then needs of the catalog has its reserve.
+    let reserve = Reserve::new(fs.clone(), paths.reserve());
+    let open = || Catalog::open(fs.clone(), paths.data(), has_records, entropy);
+    let (catalog, contents) = reserve.back(open)?;
     let clock = environment.clock.clone();
     let timeline = Timeline::resume(contents.timeline.clone(), clock.wall_ms(), clock.monotonic());
     let host = Arc::new(LogHost {
@@ -74,12 +77,17 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
 
     let live: Vec<_> = contents.streams.iter().filter(|stream| !stream.is_deleting).collect();
     let streams = open_streams(options, &shared, &cache, &contents, &live, &mut report)?;
+    let mut remaining = Vec::new();
     for stream in contents.streams.iter().filter(|stream| stream.is_deleting) {
-        remove_tree(fs.as_ref(), &paths, stream.id)?;
-        catalog.forget_stream(stream.id)?;
+        let removed = remove_tree(fs.as_ref(), &paths, stream.id)
+            .and_then(|()| reserve.back(|| catalog.forget_stream(stream.id)));
+        if let Err(error) = removed {
+            tracing::warn!(stream = %stream.name, %error, "files of a deleted stream remain");
+            remaining.push(Arc::new(make_stream(stream, Vec::new())));
+        }
     }
-    report.lost_and_found = move_unclaimed(fs.as_ref(), &paths, &live)?;
-    let reserve = Reserve::new(fs.clone(), paths.reserve());
+    let claimed: Vec<_> = contents.streams.iter().map(|stream| stream.id).collect();
+    report.lost_and_found = move_unclaimed(fs.as_ref(), &paths, &claimed)?;
     report.streams = live.len();
     report.shards = streams.iter().map(|stream| stream.shards().len()).sum();
     for _ in &report.damage {
@@ -94,16 +102,29 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         .collect();
     if !contents.clean && !marks.is_empty() {
         let timeline = shared.timeline.lock().state();
-        catalog.record(&marks, &timeline)?;
+        match reserve.back(|| catalog.record(&marks, &timeline)) {
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "durable ends could not be recorded; recovery scans more");
+            }
+            recorded => recorded?,
+        }
     }
     // The numbers that a run in durability `os` may have shown and lost are leapt over again at
     // every start until one stop was clean: until then the leap may stand nowhere on disk.
     let still_unsynced = contents.unsynced && !contents.clean;
-    catalog.begin(options.durability == Durability::Os || still_unsynced)?;
+    let unsynced = options.durability == Durability::Os || still_unsynced;
+    let begin_owed = begin(&catalog, &reserve, &contents, unsynced)?.then_some(unsynced);
+    let suspended = if begin_owed.is_some() { streams.clone() } else { Vec::new() };
+    for stream in &suspended {
+        stream.suspend(&Error::DiskFull);
+    }
     let streams = Streams {
         by_name: streams.into_iter().map(|each| (each.name().clone(), each)).collect(),
         creating: std::collections::BTreeSet::new(),
         deleting: Vec::new(),
+        remaining,
+        suspended,
+        begin_owed,
         next_id: contents.next_stream_id,
         is_stopping: false,
     };
@@ -113,6 +134,24 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         report,
         lock,
     })
+}
+
+/// Notes that a run begins. True: the disk is too full for that, and the note is owed.
+fn begin(
+    catalog: &Catalog,
+    reserve: &Reserve,
+    contents: &Contents,
+    unsynced: bool,
+) -> Result<bool> {
+    match reserve.back(|| catalog.begin(unsynced)) {
+        Err(error) if error.is_full() => {
+            // What the catalog says may be just that.
+            let is_owed = contents.clean || contents.unsynced != unsynced;
+            tracing::warn!(%error, is_owed, "the start could not be recorded: the disk is full");
+            Ok(is_owed)
+        }
+        begun => begun.map(|()| false),
+    }
 }
 
 /// A stream that was just made: no log has a file yet.
@@ -354,13 +393,12 @@ pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Moves what no catalog entry claims out of the way, and says where it is.
-fn move_unclaimed(fs: &dyn Fs, paths: &Paths, live: &[&StreamEntry]) -> Result<Vec<PathBuf>> {
+fn move_unclaimed(fs: &dyn Fs, paths: &Paths, claimed: &[StreamId]) -> Result<Vec<PathBuf>> {
     let mut moved = Vec::new();
     for dir in list(fs, &paths.shards())? {
         let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let id = parse_number(name).map(StreamId);
-        let is_claimed = id.is_some_and(|id| live.iter().any(|stream| stream.id == id));
-        if is_claimed {
+        if id.is_some_and(|id| claimed.contains(&id)) {
             continue;
         }
         let taken: Vec<_> =

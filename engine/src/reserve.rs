@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::error::Result;
 use crate::fs::{Fs, Space};
 use crate::limits::RESERVE_BYTES;
 
@@ -22,6 +23,14 @@ impl Reserve {
         let reserve = Reserve { fs, path, is_held: Mutex::new(is_held) };
         reserve.renew();
         reserve
+    }
+
+    /// Makes a change of the catalog, for which the space is given up if the disk is full.
+    pub(crate) fn back<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
+        match change() {
+            Err(error) if error.is_full() && self.give_up() => change(),
+            result => result,
+        }
     }
 
     /// Gives the space back to the file system. False: it was given up before.

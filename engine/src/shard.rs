@@ -6,7 +6,7 @@
 //! of it by whoever commits or keeps house; the lock itself spans no I/O.
 //!
 //! What a shard may be told to refuse, and why, is one field: halted after a failed write or
-//! sync, deleted with its stream, or shutting down. Readers go on in every case but deletion.
+//! sync, deleted with its stream, shutting down, or suspended until the catalog can be written. Readers go on in every case but deletion.
 
 use std::future::Future;
 use std::pin::pin;
@@ -465,7 +465,8 @@ impl Shard {
             let staged = staging.staged_bytes();
             staging.buffer = Vec::new();
             // A log that halts while the engine stops is halted: its sync is not tried again.
-            if matches!(staging.refusal, None | Some(Error::ShuttingDown)) {
+            let is_ending = |known: &Error| matches!(known, Error::ShuttingDown);
+            if staging.refusal.as_ref().is_none_or(|known| is_ending(known) || is_passing(known)) {
                 staging.refusal = Some(refusal.clone());
             }
             (std::mem::take(&mut staging.waiters), staged)
@@ -481,7 +482,25 @@ impl Shard {
 
     /// Refuses new records; what is staged is still committed.
     pub(crate) fn stop(&self) {
-        self.staging.lock().refusal.get_or_insert(Error::ShuttingDown);
+        {
+            let mut staging = self.staging.lock();
+            staging.refusal.take_if(|known| is_passing(known));
+            staging.refusal.get_or_insert(Error::ShuttingDown);
+        }
+        self.room.notify_waiters();
+    }
+
+    /// Refuses new records for a cause that passes, until [`Shard::resume`]; what is staged is
+    /// still committed.
+    pub(crate) fn suspend(&self, cause: Error) {
+        debug_assert!(is_passing(&cause), "only what passes can be taken back");
+        self.staging.lock().refusal.get_or_insert(cause);
+        self.room.notify_waiters();
+    }
+
+    /// The cause of [`Shard::suspend`] has passed.
+    pub(crate) fn resume(&self) {
+        self.staging.lock().refusal.take_if(|known| is_passing(known));
         self.room.notify_waiters();
     }
 
@@ -611,6 +630,11 @@ impl Commit for Shard {
         // A shard that refuses writes keeps its file; it will not open another.
         let_go.is_some() || self.is_refusing()
     }
+}
+
+/// Whether a refusal ends by itself: the engine waits for the catalog to take a change.
+fn is_passing(refusal: &Error) -> bool {
+    matches!(refusal, Error::DiskFull | Error::StreamInDoubt { .. })
 }
 
 /// Whether a failure halts the log: a write, sync or rename whose effect is unknown. A failed

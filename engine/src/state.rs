@@ -31,6 +31,14 @@ pub(crate) struct Streams {
     pub(crate) creating: BTreeSet<StreamName>,
     /// Deleted streams whose files still stand.
     pub(crate) deleting: Vec<Arc<Stream>>,
+    /// The ones among them whose removal has failed: tried again now and then.
+    pub(crate) remaining: Vec<Arc<Stream>>,
+    /// Streams that take no records until [`State::settle`] has worked.
+    pub(crate) suspended: Vec<Arc<Stream>>,
+    /// The start of this run, which a full disk has kept out of the catalog, with whether it
+    /// acknowledges before the sync. Until it is recorded no stream takes records: after a
+    /// crash the next start would believe that the last stop was clean.
+    pub(crate) begin_owed: Option<bool>,
     pub(crate) next_id: u64,
     pub(crate) is_stopping: bool,
 }
@@ -42,9 +50,33 @@ impl State {
 
     /// A change of the catalog, for which the reserved space is given up if the disk is full.
     pub(crate) fn with_reserve<T>(&self, change: impl Fn() -> Result<T>) -> Result<T> {
-        match change() {
-            Err(error) if error.is_full() && self.reserve.give_up() => change(),
-            result => result,
+        self.reserve.back(change)
+    }
+
+    /// Does what is owed to the catalog, and lets the streams that wait for it take records
+    /// again. A failure is no news: it is tried again.
+    pub(crate) fn settle(&self) {
+        let (begin, waiting) = {
+            let mut streams = self.streams.lock();
+            (streams.begin_owed, std::mem::take(&mut streams.suspended))
+        };
+        let settled = match begin {
+            // Like every change it takes back what is in doubt.
+            Some(unsynced) => self.with_reserve(|| self.catalog.begin(unsynced)),
+            None if waiting.is_empty() => return,
+            None => self.with_reserve(|| self.catalog.settle()),
+        };
+        let mut streams = self.streams.lock();
+        if settled.is_err() {
+            streams.suspended.extend(waiting);
+            return;
+        }
+        streams.begin_owed = None;
+        for stream in waiting {
+            // Meanwhile it may have come into doubt again.
+            if !streams.suspended.iter().any(|other| Arc::ptr_eq(other, &stream)) {
+                stream.resume();
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A stream: its shards, where records go, and who is registered to be pushed to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::hash_key::HashKey;
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
+use crate::limits::CONSUMERS_PER_STREAM_MAX;
 use crate::shard::Shard;
 
 /// A consumer registered for enhanced fan-out.
@@ -31,7 +32,14 @@ pub struct Stream {
     shards: Vec<Arc<Shard>>,
     /// The first hash key of each open shard, rising, and where the shard stands in `shards`.
     routes: Vec<(HashKey, usize)>,
-    consumers: Mutex<BTreeMap<ConsumerName, Consumer>>,
+    consumers: Mutex<Consumers>,
+}
+
+/// The consumers of a stream.
+struct Consumers {
+    registered: BTreeMap<ConsumerName, Consumer>,
+    /// Names that are being registered: the catalog is written without the lock. They count.
+    registering: BTreeSet<ConsumerName>,
 }
 
 impl Stream {
@@ -49,7 +57,7 @@ impl Stream {
             .map(|(index, shard)| (shard.hash_key_range().start, index))
             .collect();
         routes.sort_unstable();
-        let consumers = consumers.into_iter().map(|each| (each.name.clone(), each)).collect();
+        let registered = consumers.into_iter().map(|each| (each.name.clone(), each)).collect();
         Stream {
             id,
             name,
@@ -58,7 +66,7 @@ impl Stream {
             is_deleted: AtomicBool::new(false),
             shards,
             routes,
-            consumers: Mutex::new(consumers),
+            consumers: Mutex::new(Consumers { registered, registering: BTreeSet::new() }),
         }
     }
 
@@ -107,12 +115,13 @@ impl Stream {
 
     /// The registered consumers, by name.
     pub fn consumers(&self) -> Vec<Consumer> {
-        self.consumers.lock().values().cloned().collect()
+        self.consumers.lock().registered.values().cloned().collect()
     }
 
     /// The consumer of that name.
     pub fn consumer(&self, name: &ConsumerName) -> Result<Consumer> {
-        self.consumers.lock().get(name).cloned().ok_or_else(|| Error::ConsumerNotFound {
+        let consumer = self.consumers.lock().registered.get(name).cloned();
+        consumer.ok_or_else(|| Error::ConsumerNotFound {
             name: self.name.clone(),
             consumer: name.clone(),
         })
@@ -125,12 +134,45 @@ impl Stream {
         }
     }
 
+    /// Takes one of the places for consumers, and the name: for [`Stream::add_consumer`], or
+    /// until [`Stream::give_up_registration`].
+    pub(crate) fn begin_registration(&self, name: &ConsumerName) -> Result<()> {
+        let mut consumers = self.consumers.lock();
+        let Consumers { registered, registering } = &mut *consumers;
+        if registered.contains_key(name) || registering.contains(name) {
+            let (name, consumer) = (self.name.clone(), name.clone());
+            return Err(Error::ConsumerExists { name, consumer });
+        }
+        if registered.len() + registering.len() >= CONSUMERS_PER_STREAM_MAX {
+            let max = CONSUMERS_PER_STREAM_MAX as u64;
+            return Err(Error::LimitExceeded { what: "consumers of a stream", max });
+        }
+        registering.insert(name.clone());
+        Ok(())
+    }
+
+    /// The registration has failed.
+    pub(crate) fn give_up_registration(&self, name: &ConsumerName) {
+        self.consumers.lock().registering.remove(name);
+    }
+
     pub(crate) fn add_consumer(&self, consumer: Consumer) {
-        self.consumers.lock().insert(consumer.name.clone(), consumer);
+        let mut consumers = self.consumers.lock();
+        consumers.registering.remove(&consumer.name);
+        consumers.registered.insert(consumer.name.clone(), consumer);
     }
 
     pub(crate) fn remove_consumer(&self, name: &ConsumerName) {
-        self.consumers.lock().remove(name);
+        self.consumers.lock().registered.remove(name);
+    }
+
+    /// Refuses records for a cause that passes, until [`Stream::resume`].
+    pub(crate) fn suspend(&self, cause: &Error) {
+        self.shards.iter().for_each(|shard| shard.suspend(cause.clone()));
+    }
+
+    pub(crate) fn resume(&self) {
+        self.shards.iter().for_each(|shard| shard.resume());
     }
 
     pub(crate) fn delete(&self) {

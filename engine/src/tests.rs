@@ -1,5 +1,7 @@
 //! The engine over a simulated disk: what a user of the crate may rely on.
 
+mod catalog;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +41,18 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The same machine with another disk.
+    pub(crate) fn with(&self, fs: SimFs) -> World {
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        World { fs, clock, entropy, durability: self.durability }
+    }
+
+    /// The segment files with their lengths, in order.
+    pub(crate) fn segments(&self) -> Vec<(PathBuf, u64)> {
+        let all = self.fs.files().into_iter();
+        all.filter(|(path, _)| path.starts_with("/data/shards")).collect()
+    }
+
     pub(crate) fn new(seed: u64) -> World {
         World {
             fs: SimFs::new(seed),

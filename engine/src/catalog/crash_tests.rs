@@ -133,6 +133,45 @@ fn a_name_is_free_again_after_its_creation_was_reported_as_failed() {
 }
 
 #[test]
+fn a_change_that_was_reported_as_failed_is_not_made() {
+    let changes = [
+        Step::Create(stream(2, "clicks", 2)),
+        Step::MarkDeleting(1),
+        Step::Retention(1, 48),
+        Step::PutConsumer(1, "billing"),
+        Step::RemoveConsumer(1, "audit"),
+    ];
+    let faults: [fn(u64) -> DiskFault; 2] =
+        [|nth| DiskFault::SyncFails { nth }, |nth| DiskFault::WriteFails { nth }];
+    for (change, fault) in changes.iter().flat_map(|change| faults.map(|fault| (change, fault))) {
+        for nth in 1.. {
+            let (disk, fs) = disk(nth);
+            let (catalog, mut model) = make(&fs, Path::new(DATA));
+            for step in [Step::Create(stream(1, "orders", 2)), Step::PutConsumer(1, "audit")] {
+                step.take(&catalog).unwrap();
+                step.model(&mut model);
+            }
+            disk.inject(fault(nth));
+            let is_made = change.take(&catalog).is_ok();
+            disk.clear_faults();
+            catalog.settle().unwrap();
+            if is_made {
+                change.model(&mut model);
+            }
+            let mut contents = open(&shared(&disk.crash()), Path::new(DATA)).1;
+            // The id of a creation that failed may be used up.
+            model.next_stream_id = model.next_stream_id.max(contents.next_stream_id);
+            contents.next_stream_id = model.next_stream_id;
+            assert_eq!(contents, model, "{change:?}: {:?}", fault(nth));
+            drop(catalog);
+            if is_made {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_and_the_catalog_goes_on_when_space_returns() {
     let (disk, fs) = disk(1);
     let (catalog, _) = make(&fs, Path::new(DATA));
@@ -196,7 +235,7 @@ fn a_truncated_catalog_is_lost() {
     let (disk, fs) = disk(1);
     let (catalog, _) = make(&fs, Path::new(DATA));
     catalog.create_stream(&stream(1, "orders", 2000)).unwrap();
-    catalog.put_consumer(StreamId(1), &consumer("audit")).unwrap();
+    catalog.put_consumer(StreamId(1), &consumer("audit"), || ()).unwrap();
     drop(catalog);
     let path = Path::new(DATA).join(FILE_NAME);
     let len = disk.read_file(&path).unwrap().len() as u64;

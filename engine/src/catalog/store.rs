@@ -64,6 +64,24 @@ macro_rules! from_redb {
 
 from_redb!(StorageError, TableError, TransactionError, CommitError, DatabaseError);
 
+/// Why a transaction failed, and what that says about its change.
+#[derive(Debug)]
+pub(super) enum Failure<T> {
+    /// Before the commit: nothing was changed.
+    Unchanged(Fault),
+    /// During the commit: the change may have been made. With what the change has noted.
+    InDoubt(Fault, T),
+}
+
+impl<T> Failure<T> {
+    /// The fault alone.
+    fn fault(self) -> Fault {
+        match self {
+            Failure::Unchanged(fault) | Failure::InDoubt(fault, _) => fault,
+        }
+    }
+}
+
 /// The open database.
 pub(super) struct Store {
     database: Database,
@@ -145,7 +163,7 @@ impl Store {
                 path: path.to_owned(),
                 failure: Arc::clone(&failure),
             };
-            store.commit(|transaction| fill(transaction, contents))?;
+            store.commit(|transaction| fill(transaction, contents)).map_err(Failure::fault)?;
             Ok(store.database.close()?)
         };
         fill().map_err(|fault| error_of(fault, path, &failure))?;
@@ -158,18 +176,24 @@ impl Store {
         &self.database
     }
 
-    /// Makes one durable change. After an error for which [`is_lost`] holds this value is of
-    /// no more use.
-    pub(super) fn commit(
+    /// Makes one durable change, and gives what `change` has noted. After a failure for which
+    /// [`is_lost`] holds this value is of no more use.
+    pub(super) fn commit<T>(
         &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        // Durable on return is redb's default.
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_two_phase_commit(true);
-        change(&transaction)?;
-        transaction.commit()?;
-        Ok(())
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Fault>,
+    ) -> Result<T, Failure<T>> {
+        let changed = || {
+            // Durable on return is redb's default.
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_two_phase_commit(true);
+            let noted = change(&transaction)?;
+            Ok((transaction, noted))
+        };
+        let (transaction, noted) = changed().map_err(Failure::Unchanged)?;
+        match transaction.commit() {
+            Ok(()) => Ok(noted),
+            Err(error) => Err(Failure::InDoubt(error.into(), noted)),
+        }
     }
 
     /// What a fault of this store means to a caller.

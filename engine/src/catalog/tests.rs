@@ -69,10 +69,12 @@ impl Step {
             Step::Create(stream) => catalog.create_stream(stream),
             Step::MarkDeleting(id) => catalog.mark_deleting(StreamId(*id)),
             Step::Forget(id) => catalog.forget_stream(StreamId(*id)),
-            Step::Retention(id, hours) => catalog.set_retention(StreamId(*id), *hours),
-            Step::PutConsumer(id, name) => catalog.put_consumer(StreamId(*id), &consumer(name)),
+            Step::Retention(id, hours) => catalog.set_retention(StreamId(*id), *hours, || ()),
+            Step::PutConsumer(id, name) => {
+                catalog.put_consumer(StreamId(*id), &consumer(name), || ())
+            }
             Step::RemoveConsumer(id, name) => {
-                catalog.remove_consumer(StreamId(*id), &name.parse().unwrap())
+                catalog.remove_consumer(StreamId(*id), &name.parse().unwrap(), || ())
             }
             Step::Record(id, shard, mark) => catalog.record(
                 &[(StreamId(*id), ShardId(*shard), *mark)],
@@ -236,7 +238,7 @@ fn garbage_in_its_place_is_refused_and_left_alone() {
 fn a_newer_format_is_refused_with_its_version() {
     let (directory, fs) = real();
     let (catalog, _) = make(&fs, directory.path());
-    let newer = |transaction: &WriteTransaction, _: bool| {
+    let newer = |transaction: &WriteTransaction| {
         let mut meta = transaction.open_table(codec::META)?;
         meta.insert(codec::FORMAT_KEY, codec::encode_format(7).as_slice())?;
         meta.insert(codec::RUN_KEY, [99].as_slice())?;
@@ -273,9 +275,9 @@ fn a_change_to_a_stream_that_is_not_there_is_refused_and_harms_nothing() {
     let (directory, fs) = real();
     let (catalog, _) = make(&fs, directory.path());
     let absent = StreamId(5);
-    assert!(catalog.set_retention(absent, 48).is_err());
+    assert!(catalog.set_retention(absent, 48, || ()).is_err());
     assert!(catalog.mark_deleting(absent).is_err());
-    assert!(catalog.put_consumer(absent, &consumer("audit")).is_err());
+    assert!(catalog.put_consumer(absent, &consumer("audit"), || ()).is_err());
     catalog.forget_stream(absent).unwrap();
     catalog.create_stream(&stream(1, "orders", 1)).unwrap();
     drop(catalog);

@@ -66,6 +66,12 @@ pub enum Fault {
         /// Bytes left.
         free_bytes: u64,
     },
+    /// Every write to a file finds the disk full, as it does where nothing is overwritten in
+    /// place. It stays so after a crash.
+    FullFor {
+        /// The file, which must exist.
+        path: PathBuf,
+    },
     /// One bit of a file has changed, durably.
     FlipBit {
         /// The file, which must exist.
@@ -126,6 +132,10 @@ impl SimFs {
             Fault::SyncFails { nth } => disk.sync_fails.push(nth.max(1)),
             Fault::WriteFails { nth } => disk.write_fails.push(nth.max(1)),
             Fault::Full { free_bytes } => disk.set_free(Some(free_bytes)),
+            Fault::FullFor { path } => {
+                let ino = disk.look_up(&path);
+                disk.refuse_space(ino.expect("the file of an injected fault exists"));
+            }
             Fault::FlipBit { path, offset, bit } => {
                 let ino = disk.look_up(&path);
                 let flipped = ino.and_then(|ino| disk.flip_bit(ino, offset, bit));

@@ -209,6 +209,9 @@ impl From<Error> for OpError {
             Error::Busy { shard } => {
                 OpError::new(Kind::Throttled, message).with("shard_id", shard.to_string())
             }
+            Error::StreamInDoubt { name } => {
+                OpError::new(Kind::Throttled, message).with("stream_name", name.as_str())
+            }
             Error::Halted { shard, .. } => {
                 // The cause names files of the machine; it is for the server's log.
                 let message = format!("{shard} takes no records until the server is restarted");

@@ -322,7 +322,7 @@ impl Simulation {
                 self.tickets.push(Ticket { stream, shard: index, first, count, outcome });
             }
             Err(Error::Busy { .. }) => assert!(self.tickets.iter().any(|t| t.shard == index)),
-            Err(Error::Halted { .. }) => {
+            Err(Error::Halted { .. } | Error::StreamInDoubt { .. }) => {
                 assert!(self.is_failing || self.is_dead(), "seed {}", self.seed);
             }
             Err(error) => panic!("{error}"),

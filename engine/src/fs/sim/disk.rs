@@ -33,6 +33,7 @@ pub(super) struct Disk {
     /// The same for writes.
     pub(super) write_fails: Vec<u64>,
     read_fails: BTreeSet<Ino>,
+    full_for: BTreeSet<Ino>,
     capacity: Option<u64>,
     pub(super) undurable_slices: u64,
 }
@@ -52,6 +53,7 @@ impl Disk {
             sync_fails: Vec::new(),
             write_fails: Vec::new(),
             read_fails: BTreeSet::new(),
+            full_for: BTreeSet::new(),
             capacity: None,
             undurable_slices: 0,
         }
@@ -83,6 +85,7 @@ impl Disk {
             names,
             next_ino: self.next_ino,
             read_fails: self.read_fails.clone(),
+            full_for: self.full_for.clone(),
             capacity: self.capacity,
             undurable_slices: self.undurable_slices,
             ..Disk::new(self.random.next_u64())
@@ -337,6 +340,9 @@ impl Disk {
 
     /// Reserves the blocks of a range, all or none.
     fn reserve(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        if self.full_for.contains(&ino) {
+            return Err(Errno::NOSPC.into());
+        }
         let range = pages(offset, len);
         let file = self.file(ino)?;
         if len == 0 || file.blocks.covers(&range) {
@@ -379,7 +385,12 @@ impl Disk {
         self.read_fails.insert(ino);
     }
 
+    pub(super) fn refuse_space(&mut self, ino: Ino) {
+        self.full_for.insert(ino);
+    }
+
     pub(super) fn clear_faults(&mut self) {
+        self.full_for.clear();
         self.sync_fails.clear();
         self.write_fails.clear();
         self.read_fails.clear();

@@ -1,0 +1,175 @@
+//! A catalog that cannot be written: no promise is given that the next start would break.
+
+use std::sync::{Arc, Barrier};
+
+use super::{World, name, put_now, read_all};
+use crate::fs::{Fault, Fs};
+use crate::ids::ConsumerName;
+use crate::{Engine, Error, Stream};
+
+/// A running engine with a stream of one record.
+fn one_record(world: &World) -> (Engine, Arc<Stream>) {
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
+    (engine, stream)
+}
+
+#[test]
+fn what_is_acknowledged_after_a_failed_deletion_outlives_the_next_start() {
+    let (mut failures, mut doubts) = (0, 0);
+    // The nth sync of the deletion fails, alone or with all that follow.
+    for (nth, more) in (1..8).flat_map(|nth| [0, 20].map(|more| (nth, more))) {
+        let world = World::new(nth);
+        let (engine, stream) = one_record(&world);
+        (nth..=nth + more).for_each(|nth| world.fs.inject(Fault::SyncFails { nth }));
+        if engine.delete_stream(&name("s")).is_ok() {
+            continue;
+        }
+        failures += 1;
+        world.fs.clear_faults();
+        let acknowledged = match put_now(&engine, &stream.shards()[0], &[b"after"]) {
+            Ok(_) => 2,
+            Err(error) => {
+                assert!(matches!(error, Error::StreamInDoubt { .. }), "{error}");
+                doubts += 1;
+                1
+            }
+        };
+        let at_a_start = world.with(world.fs.kill()).open().unwrap();
+        match at_a_start.stream(&name("s")) {
+            Ok(stream) => assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), acknowledged),
+            Err(error) => assert_eq!(acknowledged, 1, "{nth}, {more}: {error}"),
+        }
+    }
+    assert!(failures >= 4 && doubts > 0, "{failures}, {doubts}");
+}
+
+#[test]
+fn a_stream_in_doubt_takes_records_again_once_the_catalog_can_be_written() {
+    for nth in 1..8 {
+        let world = World::new(nth);
+        let (engine, stream) = one_record(&world);
+        (nth..nth + 20).for_each(|nth| world.fs.inject(Fault::SyncFails { nth }));
+        let is_deleted = engine.delete_stream(&name("s")).is_ok();
+        world.fs.clear_faults();
+        engine.housekeeping_step();
+        let put = put_now(&engine, &stream.shards()[0], &[b"after"]);
+        assert_eq!(put.is_ok(), !is_deleted);
+        drop((stream, engine));
+        let engine = world.with(world.fs.crash()).open().unwrap();
+        let read =
+            engine.stream(&name("s")).map(|stream| read_all(&stream.shards()[0]).unwrap().len());
+        assert_eq!(read.ok(), (!is_deleted).then_some(2));
+    }
+}
+
+#[test]
+fn a_server_starts_on_a_full_disk_and_serves_what_there_is() {
+    for is_stopped in [true, false] {
+        let world = World::new(1);
+        let (engine, stream) = one_record(&world);
+        if is_stopped {
+            engine.shut_down().unwrap();
+        }
+        drop((stream, engine));
+        let world = world.with(world.fs.kill());
+        // Once with its reserve, then with a catalog that cannot grow by a byte.
+        for _ in 0..2 {
+            world.fs.inject(Fault::Full { free_bytes: 0 });
+            let engine = world.open().unwrap();
+            let stream = engine.stream(&name("s")).unwrap();
+            assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 1);
+        }
+        world.fs.clear_faults();
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        put_now(&engine, &stream.shards()[0], &[b"after"]).unwrap();
+    }
+}
+
+#[test]
+fn a_run_whose_start_could_not_be_recorded_takes_no_record_before_it_is() {
+    let world = World::new(1);
+    let (engine, stream) = one_record(&world);
+    engine.shut_down().unwrap();
+    drop((stream, engine));
+    world.fs.inject(Fault::FullFor { path: "/data/catalog.redb".into() });
+    let engine = world.open().unwrap();
+    let stream = engine.stream(&name("s")).unwrap();
+    let refused = put_now(&engine, &stream.shards()[0], &[b"early"]);
+    assert!(matches!(refused, Err(Error::DiskFull)), "{refused:?}");
+    assert!(matches!(engine.create_stream(&name("t"), 1), Err(Error::DiskFull)));
+    world.fs.clear_faults();
+    engine.housekeeping_step();
+    put_now(&engine, &stream.shards()[0], &[b"after"]).unwrap();
+    drop((stream, engine));
+    let engine = world.with(world.fs.crash()).open().unwrap();
+    assert!(!engine.report().clean);
+    let stream = engine.stream(&name("s")).unwrap();
+    assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 2);
+}
+
+#[test]
+fn concurrent_registrations_stay_within_the_limit() {
+    let world = World::new(1);
+    let (engine, stream) = one_record(&world);
+    let (threads, rounds) = (8, 4);
+    let start = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (engine, stream, start) = (&engine, &stream, &start);
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..rounds {
+                    let consumer: ConsumerName = format!("c{thread}-{round}").parse().unwrap();
+                    let _ = engine.register_consumer(stream, &consumer);
+                }
+            });
+        }
+    });
+    assert_eq!(stream.consumers().len(), 20);
+    drop(engine);
+    let world = world.with(world.fs.kill());
+    let again = world.open().unwrap().stream(&name("s")).unwrap();
+    assert_eq!(again.consumers(), stream.consumers());
+}
+
+#[test]
+fn after_concurrent_changes_of_the_retention_memory_and_catalog_agree() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let (engine, stream) = one_record(&world);
+        let start = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for hours in [24, 48, 72, 96] {
+                let (engine, stream, start) = (&engine, &stream, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    engine.set_retention_hours(stream, hours).unwrap();
+                });
+            }
+        });
+        drop(engine);
+        let world = world.with(world.fs.kill());
+        let again = world.open().unwrap().stream(&name("s")).unwrap();
+        assert_eq!(again.retention_hours(), stream.retention_hours());
+    }
+}
+
+#[test]
+fn files_of_a_deleted_stream_that_cannot_be_removed_do_not_keep_the_server_from_starting() {
+    let world = World::new(1);
+    let (engine, stream) = one_record(&world);
+    engine.delete_stream(&name("s")).unwrap();
+    drop((stream, engine));
+    let world = world.with(world.fs.kill());
+    let stranger = std::path::Path::new("/data/shards/1/0/left");
+    world.fs.create_dir(stranger).unwrap();
+    let engine = world.open().unwrap();
+    assert!(engine.report().lost_and_found.is_empty());
+    world.fs.remove_dir(stranger).unwrap();
+    world.clock.advance(std::time::Duration::from_secs(11));
+    engine.housekeeping_step();
+    assert!(world.segments().is_empty(), "{:?}", world.segments());
+}
