@@ -218,8 +218,16 @@ impl ReaderBuilder {
         });
         let position = self.position;
         let tokens: HashMap<String, String> = if is_pull {
-            stream::iter(&chosen)
-                .map(|shard_id| plan.token_of(shard_id, position))
+            // Owned, here and below: a future that borrows in such a closure is not `Send` for
+            // every lifetime, and then nobody could spawn a task that starts a reader.
+            stream::iter(chosen.clone())
+                .map(|shard_id| {
+                    let plan = Arc::clone(&plan);
+                    async move {
+                        let token = plan.token_of(&shard_id, position).await?;
+                        Ok((shard_id, token))
+                    }
+                })
                 .buffer_unordered(STARTS_AT_ONCE)
                 .try_collect()
                 .await?
@@ -236,14 +244,17 @@ impl ReaderBuilder {
 
     /// The tips of all shards that can still grow.
     async fn tips(&self, all: &[v1::Shard]) -> Result<HashMap<String, Option<Tip>>> {
-        stream::iter(all)
-            .map(|shard| async {
-                let tip = if is_open(shard) {
-                    Some(Tip::now(&self.client, &self.stream_name, &shard.shard_id).await?)
-                } else {
-                    None
-                };
-                Ok((shard.shard_id.clone(), tip))
+        stream::iter(all.to_vec())
+            .map(|shard| {
+                let (client, stream_name) = (self.client.clone(), self.stream_name.clone());
+                async move {
+                    let tip = if is_open(&shard) {
+                        Some(Tip::now(&client, &stream_name, &shard.shard_id).await?)
+                    } else {
+                        None
+                    };
+                    Ok((shard.shard_id, tip))
+                }
             })
             .buffer_unordered(STARTS_AT_ONCE)
             .try_collect()
@@ -252,9 +263,8 @@ impl ReaderBuilder {
 }
 
 impl Plan {
-    async fn token_of(&self, shard_id: &str, position: Position) -> Result<(String, String)> {
-        let token = self.client.get_shard_iterator(&self.stream_name, shard_id, position).await?;
-        Ok((shard_id.to_owned(), token))
+    async fn token_of(&self, shard_id: &str, position: Position) -> Result<String> {
+        self.client.get_shard_iterator(&self.stream_name, shard_id, position).await
     }
 }
 

@@ -27,10 +27,7 @@ impl ShardReader {
         loop {
             let current = match token.take() {
                 Some(current) => current,
-                None => {
-                    let (_, current) = plan.token_of(&self.shard_id, self.position).await?;
-                    current
-                }
+                None => plan.token_of(&self.shard_id, self.position).await?,
             };
             // A turn lasts until the page is handed over, so that the pages in memory are as
             // many as there are turns, and not as many as there are shards.

@@ -119,7 +119,7 @@ impl ShardReader {
             return Ok(false);
         }
         let plan = &self.plan;
-        let (_, token) = plan.token_of(&self.shard_id, self.position).await?;
+        let token = plan.token_of(&self.shard_id, self.position).await?;
         let request = v1::GetRecordsRequest {
             shard_iterator: token,
             limit: Some(1),

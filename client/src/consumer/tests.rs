@@ -33,6 +33,16 @@ async fn read_all(mut reader: Reader) -> (BTreeMap<String, Vec<usize>>, Vec<Data
     (read, losses)
 }
 
+/// A reader may be started by a task, which any runtime may move to another thread.
+#[test]
+fn a_task_can_start_a_reader() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let start = |builder: ReaderBuilder| is_send(async move { builder.start().await });
+    let _ = start;
+}
+
 fn number_of(record: &v1::Record) -> usize {
     std::str::from_utf8(&record.data).unwrap().parse().unwrap()
 }
