@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anabranch_tests::torture::{self, PROGRAM, TortureArguments};
+use anabranch_tests::torture::{self, PROGRAM, TortureArguments, cuts};
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
@@ -28,6 +28,14 @@ struct Arguments {
 enum Command {
     /// Cut the power, damage files, fill disks, and print what was lost
     Torture(TortureArguments),
+
+    /// A part of `torture` in namespaces of its own
+    #[command(hide = true)]
+    Cell(cuts::CellArguments),
+
+    /// A part of `torture` inside a machine that will die
+    #[command(hide = true)]
+    Guest(cuts::GuestArguments),
 }
 
 fn main() -> ExitCode {
@@ -37,5 +45,7 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Torture(arguments) => torture::run(&arguments),
+        Command::Cell(arguments) => cuts::run_cell(&arguments),
+        Command::Guest(arguments) => cuts::run_guest(&arguments),
     }
 }

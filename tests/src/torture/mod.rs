@@ -36,6 +36,7 @@
 //! that a run of mutants is quick.
 
 mod command;
+pub mod cuts;
 mod figures;
 mod need;
 mod plan;
@@ -49,7 +50,7 @@ pub use need::{Missing, Need};
 pub use plan::Plan;
 
 /// All checks, in the order in which they run: the cheapest first.
-const CHECKS: &[Check] = &[simulated::CHECK];
+const CHECKS: &[Check] = &[simulated::CHECK, cuts::KILLS, cuts::EXT4, cuts::XFS, cuts::MACHINE];
 
 /// In the environment, with any value: a check that cannot run here counts as failed.
 pub const NO_SKIPS: &str = "ANABRANCH_TORTURE_NO_SKIPS";

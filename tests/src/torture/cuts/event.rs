@@ -1,0 +1,141 @@
+//! What a client was told, as a value and as a line of text.
+//!
+//! Events come from tasks in this process, or over the console of a machine that dies in the
+//! middle of a line. So a line carries its own checksum, and one that is not whole is no event.
+
+use std::fmt::Write;
+
+/// Something that a client of the load did or was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Event {
+    /// A batch was answered: for each record the shard and number, `None` where it was refused.
+    Acknowledged { producer: u32, batch: u64, places: Vec<Option<(u32, u64)>> },
+    /// A reader was shown records of a shard: number and CRC-32 of the data.
+    Shown { stream: u32, shard: u32, records: Vec<(u64, u32)> },
+    /// A stream was asked for.
+    Creating(String),
+    /// And is there.
+    Created(String),
+    /// Its end was asked for.
+    Deleting(String),
+    /// And it is gone.
+    Deleted(String),
+    /// A reader met damage.
+    Damage(String),
+    /// Something that is not an answer to a request of the load.
+    Note(String),
+}
+
+/// In front of every line that is an event.
+const MARK: &str = "@event ";
+
+impl Event {
+    /// Whether it says what a client was about to do, and not what came of it.
+    pub(super) fn is_attempt(&self) -> bool {
+        matches!(self, Event::Creating(_) | Event::Deleting(_))
+    }
+
+    /// A line for a console, without its end.
+    pub(super) fn line(&self) -> String {
+        let text = self.text();
+        format!("{MARK}{:08x} {text}", crc32fast::hash(text.as_bytes()))
+    }
+
+    /// The event of a line, if the line is one and whole.
+    pub(super) fn from_line(line: &str) -> Option<Event> {
+        let (crc, text) = line.trim_end().strip_prefix(MARK)?.split_once(' ')?;
+        let crc = u32::from_str_radix(crc, 16).ok()?;
+        (crc == crc32fast::hash(text.as_bytes())).then(|| Event::from_text(text)).flatten()
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Event::Acknowledged { producer, batch, places } => {
+                let mut text = format!("acknowledged {producer} {batch}");
+                for place in places {
+                    match place {
+                        Some((shard, number)) => write!(text, " {shard}:{number}"),
+                        None => write!(text, " -"),
+                    }
+                    .expect("a string takes everything");
+                }
+                text
+            }
+            Event::Shown { stream, shard, records } => {
+                let mut text = format!("shown {stream} {shard}");
+                for (number, crc) in records {
+                    write!(text, " {number}:{crc}").expect("a string takes everything");
+                }
+                text
+            }
+            Event::Creating(name) => format!("creating {name}"),
+            Event::Created(name) => format!("created {name}"),
+            Event::Deleting(name) => format!("deleting {name}"),
+            Event::Deleted(name) => format!("deleted {name}"),
+            Event::Damage(words) => format!("damage {words}"),
+            Event::Note(words) => format!("note {words}"),
+        }
+    }
+
+    fn from_text(text: &str) -> Option<Event> {
+        let (kind, rest) = text.split_once(' ')?;
+        let mut words = rest.split(' ');
+        Some(match kind {
+            "acknowledged" => Event::Acknowledged {
+                producer: words.next()?.parse().ok()?,
+                batch: words.next()?.parse().ok()?,
+                places: words.map(place).collect::<Option<_>>()?,
+            },
+            "shown" => Event::Shown {
+                stream: words.next()?.parse().ok()?,
+                shard: words.next()?.parse().ok()?,
+                records: words.map(pair).collect::<Option<_>>()?,
+            },
+            "creating" => Event::Creating(rest.to_owned()),
+            "created" => Event::Created(rest.to_owned()),
+            "deleting" => Event::Deleting(rest.to_owned()),
+            "deleted" => Event::Deleted(rest.to_owned()),
+            "damage" => Event::Damage(rest.to_owned()),
+            "note" => Event::Note(rest.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+/// `SHARD:NUMBER`, or `-` for none; the outer `None` is for a word that is neither.
+#[expect(clippy::option_option, reason = "malformed and refused are two things")]
+fn place(word: &str) -> Option<Option<(u32, u64)>> {
+    match word {
+        "-" => Some(None),
+        _ => pair(word).map(Some),
+    }
+}
+
+fn pair<A: std::str::FromStr, B: std::str::FromStr>(word: &str) -> Option<(A, B)> {
+    let (first, second) = word.split_once(':')?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_back_from_a_whole_line_only() {
+        let events = [
+            Event::Acknowledged { producer: 3, batch: 9, places: vec![Some((1, 77)), None] },
+            Event::Shown { stream: 1, shard: 0, records: vec![(1, u32::MAX), (2, 0)] },
+            Event::Created("wide".to_owned()),
+            Event::Damage("in a file, at an offset".to_owned()),
+        ];
+        for event in events {
+            let line = event.line();
+            assert_eq!(Event::from_line(&line), Some(event.clone()));
+            assert_eq!(Event::from_line(&format!("{line}\r\n")), Some(event));
+            for end in 0..line.len() {
+                assert_eq!(Event::from_line(&line[..end]), None, "{line}, {end}");
+            }
+        }
+        assert_eq!(Event::from_line("a kernel says something"), None);
+    }
+}

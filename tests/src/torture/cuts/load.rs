@@ -1,0 +1,237 @@
+//! The clients: producers and readers that go on until the server is gone.
+//!
+//! Every answer becomes an [`Event`] as soon as it is there. Nothing is tried again: an answer
+//! that did not come is unknown, and the [`ledger`](super::ledger) allows for both.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anabranch_client::retry::RetryPolicy;
+use anabranch_client::{Client, Error, Item, Placed, Position, Record, v1};
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::event::Event;
+use super::record::{Door, Identity, PRODUCERS, Profile, STREAMS};
+
+/// Batches that a `Produce` call has in flight, and records those of the client library.
+const BATCHES_IN_FLIGHT: u64 = 8;
+const RECORDS_IN_FLIGHT: usize = 64;
+/// Streams that are made, every other one to be removed again, in one life.
+const NAMES: u32 = 6;
+/// Longer than anything takes that does not hang.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where events go.
+pub(super) type Events = UnboundedSender<Event>;
+
+/// A client that tries nothing again.
+pub(super) async fn connect(address: SocketAddr) -> Result<Client> {
+    let client = Client::builder(&format!("http://{address}")).retry(RetryPolicy::none()).build();
+    client.await.context("cannot connect to the server")
+}
+
+/// Puts and reads until the server is gone. An error is one that came before the first put.
+pub(super) async fn run(address: SocketAddr, life: u32, events: Events) -> Result<()> {
+    let client = connect(address).await?;
+    let mut tasks = JoinSet::new();
+    for (name, shards) in STREAMS {
+        let _ = events.send(Event::Creating(name.to_owned()));
+        match client.create_stream(name, shards).await {
+            Ok(()) | Err(Error::InUse { .. }) => {}
+            // Cut off before it had begun.
+            Err(_) => return Ok(()),
+        }
+        let _ = events.send(Event::Created(name.to_owned()));
+    }
+    tasks.spawn(read(connect(address).await?, 0, Some("watcher"), events.clone()));
+    tasks.spawn(read(connect(address).await?, 1, None, events.clone()));
+    for (producer, profile) in PRODUCERS.into_iter().enumerate() {
+        let client = connect(address).await?;
+        let task = Putter { client, life, producer: producer as u32, profile };
+        let events = events.clone();
+        tasks.spawn(async move {
+            match profile.door {
+                Door::Unary => task.unary(events).await,
+                Door::Produce => task.produce(events).await,
+                Door::Library => task.library(events).await,
+            }
+        });
+    }
+    tasks.spawn(make_streams(client, life, events));
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+struct Putter {
+    client: Client,
+    life: u32,
+    producer: u32,
+    profile: Profile,
+}
+
+impl Putter {
+    fn stream_name(&self) -> String {
+        STREAMS[self.profile.stream].0.to_owned()
+    }
+
+    fn identity(&self, batch: u64, index: u32) -> Identity {
+        Identity { life: self.life, producer: self.producer, batch, index }
+    }
+
+    fn entries(&self, batch: u64) -> Vec<v1::PutRecordsRequestEntry> {
+        let identities = (0..self.profile.records).map(|index| self.identity(batch, index));
+        identities
+            .map(|identity| v1::PutRecordsRequestEntry {
+                data: identity.data().into(),
+                partition_key: identity.key(),
+                explicit_hash_key: None,
+            })
+            .collect()
+    }
+
+    fn acknowledged(&self, batch: u64, places: Vec<Option<(u32, u64)>>) -> Event {
+        Event::Acknowledged { producer: self.producer, batch, places }
+    }
+
+    /// One call after the other.
+    async fn unary(self, events: Events) {
+        let mut stub = self.client.stub();
+        for batch in 0.. {
+            let request = v1::PutRecordsRequest {
+                stream_name: self.stream_name(),
+                records: self.entries(batch),
+            };
+            let Ok(answer) = stub.put_records(request).await else {
+                return;
+            };
+            let results = answer.into_inner().records.into_iter();
+            let places = results.map(|result| {
+                let shard = shard_index(&result.shard_id)?;
+                result.error_code.is_empty().then_some((shard, result.sequence_number))
+            });
+            let _ = events.send(self.acknowledged(batch, places.collect()));
+        }
+    }
+
+    /// One call, with several batches in flight.
+    async fn produce(self, events: Events) {
+        let (requests, channel) = unbounded_channel();
+        let send = |batch| {
+            let request = v1::ProduceRequest {
+                stream_name: self.stream_name(),
+                records: self.entries(batch),
+            };
+            let _ = requests.send(request);
+        };
+        (0..BATCHES_IN_FLIGHT).for_each(send);
+        let answers = self.client.stub().produce(UnboundedReceiverStream::new(channel)).await;
+        let Ok(answers) = answers else {
+            return;
+        };
+        let mut answers = answers.into_inner();
+        for batch in 0.. {
+            let Ok(Some(answer)) = answers.message().await else {
+                return;
+            };
+            let placed = answer.shard_indexes.into_iter().zip(answer.sequence_numbers);
+            let mut places: Vec<_> = placed.map(Some).collect();
+            for failure in &answer.failures {
+                places[failure.index as usize] = None;
+            }
+            let _ = events.send(self.acknowledged(batch, places));
+            send(batch + BATCHES_IN_FLIGHT);
+        }
+    }
+
+    /// Record by record with the client library, which makes the batches.
+    async fn library(self, events: Events) {
+        let producer = self.client.producer(&self.stream_name()).retry_unknown(false).start();
+        let mut tickets = FuturesOrdered::new();
+        let mut answered = 0;
+        for next in 0.. {
+            let identity = self.identity(next, 0);
+            let Ok(ticket) = producer.put(Record::new(identity.key(), identity.data())).await
+            else {
+                break;
+            };
+            tickets.push_back(ticket);
+            if tickets.len() == RECORDS_IN_FLIGHT {
+                let Some(Ok(placed)) = tickets.next().await else {
+                    // Its place in the queue counts, whatever came of it.
+                    answered += 1;
+                    break;
+                };
+                self.placed(answered, placed, &events);
+                answered += 1;
+            }
+        }
+        // What was answered before the end counts as well.
+        while let Some(outcome) = tickets.next().await {
+            if let Ok(placed) = outcome {
+                self.placed(answered, placed, &events);
+            }
+            answered += 1;
+        }
+    }
+
+    fn placed(&self, batch: u64, placed: Placed, events: &Events) {
+        let place = (placed.shard_index, placed.sequence_number);
+        let _ = events.send(self.acknowledged(batch, vec![Some(place)]));
+    }
+}
+
+/// Reads what is put from now on, pushed to a consumer or pulled.
+async fn read(client: Client, stream: u32, consumer: Option<&str>, events: Events) {
+    let mut builder = client.read(STREAMS[stream as usize].0).from(Position::Latest);
+    if let Some(consumer) = consumer {
+        builder = builder.push(consumer);
+    }
+    let Ok(mut reader) = builder.start().await else {
+        return;
+    };
+    while let Some(Ok(item)) = reader.next().await {
+        let event = match item {
+            Item::Batch(batch) => {
+                let records = batch.records.iter();
+                Event::Shown {
+                    stream,
+                    shard: shard_index(&batch.shard_id).unwrap_or(u32::MAX),
+                    records: records
+                        .map(|record| (record.sequence_number, crc32fast::hash(&record.data)))
+                        .collect(),
+                }
+            }
+            Item::Damage(damage) => Event::Damage(damage.loss.to_string()),
+        };
+        let _ = events.send(event);
+    }
+}
+
+/// Makes streams, and removes every other one: the catalog is cut off as well.
+async fn make_streams(client: Client, life: u32, events: Events) {
+    for count in 0..NAMES {
+        let name = format!("made-{life}-{count}");
+        let _ = events.send(Event::Creating(name.clone()));
+        if client.create_stream(&name, 1).await.is_err() {
+            return;
+        }
+        let _ = events.send(Event::Created(name.clone()));
+        if count % 2 == 0 {
+            let _ = events.send(Event::Deleting(name.clone()));
+            if client.delete_stream(&name, true).await.is_err() {
+                return;
+            }
+            let _ = events.send(Event::Deleted(name));
+        }
+    }
+}
+
+/// The number in a shard's name.
+pub(super) fn shard_index(shard_id: &str) -> Option<u32> {
+    shard_id.strip_prefix("shardId-")?.parse().ok()
+}
