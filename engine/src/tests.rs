@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::ManualClock;
 use crate::entropy::Entropy;
-use crate::fs::{Fault, SimFs};
+use crate::fs::{Fault, Op, SimFs};
 use crate::ids::StreamName;
 use crate::record::{EncodedRecord, PartitionKey, RecordView};
 use crate::sequence::SequenceNumber;
@@ -221,7 +221,7 @@ fn a_failed_sync_halts_the_log_and_is_never_acknowledged() {
     let stream = engine.create_stream(&name("s"), 1).unwrap();
     let shard = &stream.shards()[0];
     put_now(&engine, shard, &[b"one"]).unwrap();
-    world.fs.inject(Fault::SyncFails { nth: 1 });
+    world.fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
     assert!(matches!(put_now(&engine, shard, &[b"two"]), Err(Error::Halted { .. })));
     world.fs.clear_faults();
     assert!(matches!(put_now(&engine, shard, &[b"three"]), Err(Error::Halted { .. })));

@@ -3,7 +3,7 @@
 use super::tests::{Step, consumer, life, live, make, mark, open, stream};
 use super::*;
 use crate::entropy::SystemEntropy;
-use crate::fs::{Fault as DiskFault, SimFs};
+use crate::fs::{Fault as DiskFault, Op, SimFs};
 
 const DATA: &str = "/data";
 
@@ -88,8 +88,10 @@ fn a_kill_at_any_operation_leaves_the_old_or_the_new_contents() {
 /// although the kernel lied about pages that it never wrote.
 #[test]
 fn what_returned_after_a_failed_sync_or_write_survives_a_power_cut() {
-    let faults: [fn(u64) -> DiskFault; 2] =
-        [|nth| DiskFault::SyncFails { nth }, |nth| DiskFault::WriteFails { nth }];
+    let faults: [fn(u64) -> DiskFault; 2] = [
+        |nth| DiskFault::Fails { op: Op::Sync, nth, is_full: false },
+        |nth| DiskFault::Fails { op: Op::Write, nth, is_full: false },
+    ];
     for fault in faults {
         for nth in 1.. {
             let (disk, fs) = disk(nth);
@@ -120,7 +122,7 @@ fn a_name_is_free_again_after_its_creation_was_reported_as_failed() {
     for nth in 1..6 {
         let (disk, fs) = disk(nth);
         let (catalog, _) = make(&fs, Path::new(DATA));
-        disk.inject(DiskFault::SyncFails { nth });
+        disk.inject(DiskFault::Fails { op: Op::Sync, nth, is_full: false });
         let mut id = 1;
         while catalog.create_stream(&stream(id, "orders", 2)).is_err() {
             id += 1;
@@ -141,8 +143,10 @@ fn a_change_that_was_reported_as_failed_is_not_made() {
         Step::PutConsumer(1, "billing"),
         Step::RemoveConsumer(1, "audit"),
     ];
-    let faults: [fn(u64) -> DiskFault; 2] =
-        [|nth| DiskFault::SyncFails { nth }, |nth| DiskFault::WriteFails { nth }];
+    let faults: [fn(u64) -> DiskFault; 2] = [
+        |nth| DiskFault::Fails { op: Op::Sync, nth, is_full: false },
+        |nth| DiskFault::Fails { op: Op::Write, nth, is_full: false },
+    ];
     for (change, fault) in changes.iter().flat_map(|change| faults.map(|fault| (change, fault))) {
         for nth in 1.. {
             let (disk, fs) = disk(nth);

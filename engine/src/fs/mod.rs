@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use real::{ReadMode, RealFs};
-pub use sim::{Fault, SimFs};
+pub use sim::{Fault, Moment, Op, SimFs};
 
 /// A file system.
 pub trait Fs: Send + Sync + 'static {

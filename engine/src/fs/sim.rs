@@ -17,11 +17,15 @@
 //!     check(&restarted);
 //! ```
 //!
+//! [`SimFs::cut_at`] does the same for every kind of operation, directly before and directly
+//! behind it. Reads can fail, too, or return a wrong bit.
+//!
 //! Chance comes from the seed alone, so that the same calls give the same disk. Bytes are
 //! kept sparsely and shared between the states, so that a crash costs microseconds.
 
 mod content;
 mod disk;
+mod fault;
 mod file;
 mod names;
 mod random;
@@ -36,6 +40,8 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use self::disk::Disk;
+use self::fault::{Cut, Power};
+pub use self::fault::{Fault, Moment, Op};
 use self::names::{Ino, ROOT};
 use super::map::checked_range;
 use super::{Access, Entry, File, Fs, Lock, Map, Space};
@@ -44,48 +50,6 @@ use super::{Access, Entry, File, Fs, Lock, Map, Space};
 #[derive(Clone)]
 pub struct SimFs {
     disk: Arc<Mutex<Disk>>,
-}
-
-/// What is to go wrong on a [`SimFs`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// The `nth` sync of a file from now on fails (the next is 1), and the kernel forgets that
-    /// it has anything to write: the bytes still read as written, and no later sync makes
-    /// them durable unless they are written again.
-    SyncFails {
-        /// Which one.
-        nth: u64,
-    },
-    /// The `nth` write from now on fails (the next is 1); any of its sectors may be written.
-    WriteFails {
-        /// Which one.
-        nth: u64,
-    },
-    /// So much can still be reserved. It stays so after a crash.
-    Full {
-        /// Bytes left.
-        free_bytes: u64,
-    },
-    /// Every write to a file finds the disk full, as it does where nothing is overwritten in
-    /// place. It stays so after a crash.
-    FullFor {
-        /// The file, which must exist.
-        path: PathBuf,
-    },
-    /// One bit of a file has changed, durably.
-    FlipBit {
-        /// The file, which must exist.
-        path: PathBuf,
-        /// The byte.
-        offset: u64,
-        /// The bit of that byte, 0 to 7.
-        bit: u8,
-    },
-    /// A file cannot be read any more. It stays so after a crash.
-    ReadFails {
-        /// The file, which must exist.
-        path: PathBuf,
-    },
 }
 
 impl SimFs {
@@ -122,15 +86,41 @@ impl SimFs {
     /// It happens in part or not at all and fails, and so does everything after it, until
     /// [`SimFs::crash`] restarts the disk.
     pub fn crash_at(&self, op: u64) {
-        self.disk.lock().cut_at = Some(op);
+        self.disk.lock().cut = Some(Cut::Any(op));
+    }
+
+    /// How many operations of a kind were tried so far.
+    pub fn ops_of(&self, op: Op) -> u64 {
+        self.disk.lock().ops_of[op as usize]
+    }
+
+    /// How many reads were tried so far, of maps too.
+    pub fn reads(&self) -> u64 {
+        self.disk.lock().reads
+    }
+
+    /// Loses power at an operation of a kind; the first of a disk is 0. Like
+    /// [`SimFs::crash_at`], but chance has no part in whether it happens.
+    pub fn cut_at(&self, op: Op, ordinal: u64, moment: Moment) {
+        self.disk.lock().cut = Some(Cut::Kind(op, ordinal, moment));
+    }
+
+    /// Whether the power has gone.
+    pub fn is_dead(&self) -> bool {
+        self.disk.lock().is_dead
     }
 
     /// Lets something go wrong. Faults add up.
     pub fn inject(&self, fault: Fault) {
         let mut disk = self.disk.lock();
         match fault {
-            Fault::SyncFails { nth } => disk.sync_fails.push(nth.max(1)),
-            Fault::WriteFails { nth } => disk.write_fails.push(nth.max(1)),
+            Fault::Fails { op, nth, is_full } => {
+                let errno = if is_full { Errno::NOSPC } else { Errno::IO };
+                disk.fails.push((op, nth.max(1), errno));
+            }
+            Fault::FullFrom { nth } => disk.full_from = Some(disk.ops + nth.max(1) - 1),
+            Fault::NthReadFails { nth } => disk.read_fails_at = Some(disk.reads + nth.max(1) - 1),
+            Fault::NthReadFlips { nth } => disk.read_flips_at = Some(disk.reads + nth.max(1) - 1),
             Fault::Full { free_bytes } => disk.set_free(Some(free_bytes)),
             Fault::FullFor { path } => {
                 let ino = disk.look_up(&path);
@@ -206,8 +196,8 @@ impl SimFs {
         look(&self.disk, work)
     }
 
-    fn mutate<T>(&self, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
-        mutate(&self.disk, work)
+    fn mutate<T>(&self, op: Op, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        mutate(&self.disk, op, work)
     }
 
     fn handle(&self, ino: Ino, access: Access) -> Arc<dyn File> {
@@ -230,22 +220,39 @@ fn look<T>(disk: &Mutex<Disk>, work: impl FnOnce(&mut Disk) -> io::Result<T>) ->
     work(&mut disk)
 }
 
-/// Something that changes the disk: the power may go during it.
-fn mutate<T>(disk: &Mutex<Disk>, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+/// Something that changes the disk: it may fail, and the power may go during it.
+fn mutate<T>(
+    disk: &Mutex<Disk>,
+    op: Op,
+    work: impl FnOnce(&mut Disk) -> io::Result<T>,
+) -> io::Result<T> {
     let mut disk = disk.lock();
     if disk.is_dead {
         return Err(power_cut());
     }
-    let ordinal = disk.ops;
-    disk.ops += 1;
-    if disk.cut_at.is_none_or(|at| ordinal < at) {
-        return work(&mut disk);
-    }
-    disk.is_dead = true;
-    if disk.random.next_u64() & 1 == 1 {
-        // It was under way: a write is torn (the disk is dead already), the others happen
-        // and nobody learns of it. Whether they succeed is therefore nobody's business.
-        let _ = work(&mut disk);
+    match disk.begin(op) {
+        Power::Stays => {
+            return match disk.failing {
+                // What a failure leaves half done is known where it is done.
+                Some(errno) if !matches!(op, Op::Write | Op::Sync | Op::SyncDir) => {
+                    Err(errno.into())
+                }
+                _ => work(&mut disk),
+            };
+        }
+        Power::GoesBefore => disk.is_dead = true,
+        // Whether it succeeds is nobody's business: nobody learns of it.
+        Power::GoesDuring => {
+            disk.is_dead = true;
+            if disk.random.next_u64() & 1 == 1 {
+                // A write is torn: the disk is dead already.
+                let _ = work(&mut disk);
+            }
+        }
+        Power::GoesAfter => {
+            let _ = work(&mut disk);
+            disk.is_dead = true;
+        }
     }
     Err(power_cut())
 }
@@ -256,7 +263,7 @@ fn power_cut() -> io::Error {
 
 impl Fs for SimFs {
     fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
-        let ino = self.mutate(|disk| {
+        let ino = self.mutate(Op::Create, |disk| {
             let ino = disk.create(path, len)?;
             disk.open(ino)?;
             Ok(ino)
@@ -274,19 +281,19 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.mutate(|disk| disk.rename(from, to))
+        self.mutate(Op::Rename, |disk| disk.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.mutate(|disk| disk.remove(path))
+        self.mutate(Op::Remove, |disk| disk.remove(path))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(|disk| disk.create_dir(path))
+        self.mutate(Op::CreateDir, |disk| disk.create_dir(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(|disk| disk.remove_dir(path))
+        self.mutate(Op::RemoveDir, |disk| disk.remove_dir(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -299,13 +306,13 @@ impl Fs for SimFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(|disk| disk.sync_dir(path))
+        self.mutate(Op::SyncDir, |disk| disk.sync_dir(path))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let ino = match self.look(|disk| disk.look_up(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.mutate(|disk| disk.create(path, 0))?
+                self.mutate(Op::Create, |disk| disk.create(path, 0))?
             }
             found => found?,
         };
@@ -336,11 +343,11 @@ struct SimFile {
 }
 
 impl SimFile {
-    fn mutate(&self, work: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
+    fn mutate(&self, op: Op, work: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
         if self.access == Access::Read {
             return Err(Errno::BADF.into());
         }
-        mutate(&self.disk, work)
+        mutate(&self.disk, op, work)
     }
 }
 
@@ -360,24 +367,24 @@ impl File for SimFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.mutate(|disk| disk.write(self.ino, offset, bytes))
+        self.mutate(Op::Write, |disk| disk.write(self.ino, offset, bytes))
     }
 
     fn sync(&self) -> io::Result<()> {
         // Syncing needs no right to write, as on the real one.
-        mutate(&self.disk, |disk| disk.sync(self.ino))
+        mutate(&self.disk, Op::Sync, |disk| disk.sync(self.ino))
     }
 
     fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.mutate(|disk| disk.zero(self.ino, offset, len))
+        self.mutate(Op::Zero, |disk| disk.zero(self.ino, offset, len))
     }
 
     fn release(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.mutate(|disk| disk.release(self.ino, offset, len))
+        self.mutate(Op::Release, |disk| disk.release(self.ino, offset, len))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.mutate(|disk| disk.set_len(self.ino, len))
+        self.mutate(Op::SetLen, |disk| disk.set_len(self.ino, len))
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use super::{World, name, put_now, read_all};
-use crate::fs::{Fault, Fs};
+use crate::fs::{Fault, Fs, Op};
 use crate::ids::ConsumerName;
 use crate::{Engine, Error, Stream};
 
@@ -22,7 +22,8 @@ fn what_is_acknowledged_after_a_failed_deletion_outlives_the_next_start() {
     for (nth, more) in (1..8).flat_map(|nth| [0, 20].map(|more| (nth, more))) {
         let world = World::new(nth);
         let (engine, stream) = one_record(&world);
-        (nth..=nth + more).for_each(|nth| world.fs.inject(Fault::SyncFails { nth }));
+        (nth..=nth + more)
+            .for_each(|nth| world.fs.inject(Fault::Fails { op: Op::Sync, nth, is_full: false }));
         if engine.delete_stream(&name("s")).is_ok() {
             continue;
         }
@@ -50,7 +51,8 @@ fn a_stream_in_doubt_takes_records_again_once_the_catalog_can_be_written() {
     for nth in 1..8 {
         let world = World::new(nth);
         let (engine, stream) = one_record(&world);
-        (nth..nth + 20).for_each(|nth| world.fs.inject(Fault::SyncFails { nth }));
+        (nth..nth + 20)
+            .for_each(|nth| world.fs.inject(Fault::Fails { op: Op::Sync, nth, is_full: false }));
         let is_deleted = engine.delete_stream(&name("s")).is_ok();
         world.fs.clear_faults();
         engine.housekeeping_step();

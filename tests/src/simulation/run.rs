@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::clock::Clock;
-use anabranch_engine::fs::Fault;
+use anabranch_engine::fs::{Fault, Op};
 use anabranch_engine::ids::StreamName;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
@@ -488,8 +488,12 @@ impl Simulation {
     fn trouble(&mut self, trouble: Trouble) {
         let fs = &self.world.fs;
         match trouble {
-            Trouble::Sync { nth } => fs.inject(Fault::SyncFails { nth: nth.into() }),
-            Trouble::Write { nth } => fs.inject(Fault::WriteFails { nth: nth.into() }),
+            Trouble::Sync { nth } => {
+                fs.inject(Fault::Fails { op: Op::Sync, nth: nth.into(), is_full: false });
+            }
+            Trouble::Write { nth } => {
+                fs.inject(Fault::Fails { op: Op::Write, nth: nth.into(), is_full: false });
+            }
             Trouble::Full { free_kib } => {
                 let free_bytes = u64::from(free_kib) << 10;
                 fs.inject(Fault::Full { free_bytes });

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anabranch_engine::fs::Fault;
+use anabranch_engine::fs::{Fault, Op};
 use anabranch_proto::v1::ShardIteratorType as Type;
 use tonic::Code;
 
@@ -53,7 +53,7 @@ async fn a_failed_sync_is_no_acknowledgement_and_halts_its_shard_until_a_restart
     create(&mut stub, "orders", 1).await;
     create(&mut stub, "other", 1).await;
     put_one(&mut stub, "orders", "durable").await;
-    machine.disk.inject(Fault::SyncFails { nth: 1 });
+    machine.disk.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
     let request = || put_request("orders", vec![entry("key", "lost or not")]);
     refused(stub.put_records(request()).await);
     let refusal = refused(stub.put_records(request()).await);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anabranch_engine::fs::Fault;
+use anabranch_engine::fs::{Fault, Op};
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{Durability, Error};
 
@@ -69,7 +69,7 @@ fn a_log_that_halts_while_the_engine_stops_is_not_synced_again() {
     let shard = &stream.shards()[0];
     put_now(&engine, shard, &[b"one"]).unwrap();
     let mut ticket = put(shard, &[b"two"]).unwrap();
-    world.fs.inject(Fault::SyncFails { nth: 1 });
+    world.fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
     engine.shut_down().unwrap();
     assert!(matches!(poll(&mut ticket), Some(Err(Error::Halted { .. }))));
     drop((stream, engine));

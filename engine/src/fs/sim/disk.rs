@@ -8,6 +8,7 @@ use std::path::{Component, Path};
 use rustix::io::Errno;
 
 use super::content::pages;
+use super::fault::{Cut, Moment, Op, Power};
 use super::file::FileState;
 use super::names::{Change, Ino, Name, Names, ROOT};
 use super::random::Random;
@@ -27,13 +28,22 @@ pub(super) struct Disk {
     /// The machine has lost power or the process has ended.
     pub(super) is_dead: bool,
     pub(super) ops: u64,
-    pub(super) cut_at: Option<u64>,
-    /// How many syncs until each one that fails; the next is 1.
-    pub(super) sync_fails: Vec<u64>,
-    /// The same for writes.
-    pub(super) write_fails: Vec<u64>,
+    /// The same, of each kind.
+    pub(super) ops_of: [u64; Op::ALL.len()],
+    pub(super) reads: u64,
+    pub(super) cut: Option<Cut>,
+    /// How many operations of a kind until each one that fails; the next is 1.
+    pub(super) fails: Vec<(Op, u64, Errno)>,
+    /// How the operation fails that is under way.
+    pub(super) failing: Option<Errno>,
+    /// The operation from which on nothing can be reserved.
+    pub(super) full_from: Option<u64>,
     read_fails: BTreeSet<Ino>,
     full_for: BTreeSet<Ino>,
+    /// The read that fails.
+    pub(super) read_fails_at: Option<u64>,
+    /// The read that returns a wrong bit.
+    pub(super) read_flips_at: Option<u64>,
     capacity: Option<u64>,
     pub(super) undurable_slices: u64,
 }
@@ -49,13 +59,47 @@ impl Disk {
             locks: BTreeSet::new(),
             is_dead: false,
             ops: 0,
-            cut_at: None,
-            sync_fails: Vec::new(),
-            write_fails: Vec::new(),
+            ops_of: [0; Op::ALL.len()],
+            reads: 0,
+            cut: None,
+            fails: Vec::new(),
+            failing: None,
+            full_from: None,
             read_fails: BTreeSet::new(),
             full_for: BTreeSet::new(),
+            read_fails_at: None,
+            read_flips_at: None,
             capacity: None,
             undurable_slices: 0,
+        }
+    }
+
+    /// Counts an operation that begins, and says whether it is the last one.
+    pub(super) fn begin(&mut self, op: Op) -> Power {
+        let (ordinal, of_kind) = (self.ops, self.ops_of[op as usize]);
+        self.ops += 1;
+        self.ops_of[op as usize] += 1;
+        if self.full_from.is_some_and(|from| ordinal >= from) {
+            self.full_from = None;
+            self.set_free(Some(0));
+        }
+        self.failing = None;
+        for (kind, count, errno) in &mut self.fails {
+            if *kind == op {
+                *count -= 1;
+                if *count == 0 {
+                    self.failing = Some(*errno);
+                }
+            }
+        }
+        self.fails.retain(|(_, count, _)| *count > 0);
+        match self.cut {
+            Some(Cut::Any(at)) if ordinal >= at => Power::GoesDuring,
+            Some(Cut::Kind(kind, at, moment)) if kind == op && of_kind >= at => match moment {
+                Moment::Before => Power::GoesBefore,
+                Moment::After => Power::GoesAfter,
+            },
+            _ => Power::Stays,
         }
     }
 
@@ -63,7 +107,7 @@ impl Disk {
     pub(super) fn after_power_cut(&mut self) -> Disk {
         let rate = self.random.rate();
         let random = &mut self.random;
-        let names = self.names.after_power_cut(|_| random.survives(rate));
+        let names = self.names.after_power_cut(|| random.survives(rate));
         let survive = |(ino, file): (&Ino, &FileState)| (*ino, file.after_power_cut(random));
         let files = self.files.iter().map(survive).collect();
         self.successor(names, files)
@@ -241,6 +285,10 @@ impl Disk {
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let dir = self.look_up(path)?;
         self.check_dir(dir)?;
+        if let Some(errno) = self.failing {
+            self.names.lose(dir);
+            return Err(errno.into());
+        }
         self.names.sync(dir);
         self.collect();
         Ok(())
@@ -265,15 +313,21 @@ impl Disk {
         self.files.get_mut(&ino).ok_or(Errno::ISDIR.into())
     }
 
-    pub(super) fn read(&self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let ordinal = self.reads;
+        self.reads += 1;
         let file = self.file(ino)?;
-        if self.read_fails.contains(&ino) {
+        if self.read_fails.contains(&ino) || self.read_fails_at == Some(ordinal) {
             return Err(Errno::IO.into());
         }
         if end(offset, buffer.len() as u64)? > file.current().len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         file.current().read(offset, buffer);
+        if self.read_flips_at == Some(ordinal) && !buffer.is_empty() {
+            let bit = self.random.below(buffer.len() as u64 * 8);
+            buffer[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
         Ok(())
     }
 
@@ -289,23 +343,22 @@ impl Disk {
     pub(super) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<()> {
         end(offset, bytes.len() as u64)?;
         self.reserve(ino, offset, bytes.len() as u64)?;
-        let fails = count_down(&mut self.write_fails);
-        if fails || self.is_dead {
+        if self.failing.is_some() || self.is_dead {
             let mut random = self.random.clone();
             self.file_mut(ino)?.write_torn(offset, bytes, &mut random);
             self.random = random;
-            return Err(Errno::IO.into());
+            return Err(self.failing.unwrap_or(Errno::IO).into());
         }
         self.file_mut(ino)?.write(offset, bytes);
         Ok(())
     }
 
     pub(super) fn sync(&mut self, ino: Ino) -> io::Result<()> {
-        let fails = count_down(&mut self.sync_fails);
+        let failing = self.failing;
         let file = self.file_mut(ino)?;
-        if fails {
+        if let Some(errno) = failing {
             file.lose_writes();
-            return Err(Errno::IO.into());
+            return Err(errno.into());
         }
         file.sync();
         Ok(())
@@ -391,9 +444,11 @@ impl Disk {
 
     pub(super) fn clear_faults(&mut self) {
         self.full_for.clear();
-        self.sync_fails.clear();
-        self.write_fails.clear();
+        self.fails.clear();
+        self.full_from = None;
         self.read_fails.clear();
+        self.read_fails_at = None;
+        self.read_flips_at = None;
         self.capacity = None;
     }
 
@@ -435,14 +490,4 @@ fn end(offset: u64, len: u64) -> io::Result<u64> {
     // The kernel's offsets are signed.
     let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
     end.ok_or_else(|| Errno::INVAL.into())
-}
-
-/// Counts one event on every count-down and says whether one has run out.
-fn count_down(counts: &mut Vec<u64>) -> bool {
-    for count in counts.iter_mut() {
-        *count -= 1;
-    }
-    let before = counts.len();
-    counts.retain(|count| *count > 0);
-    counts.len() < before
 }

@@ -62,13 +62,21 @@ impl Change {
     }
 }
 
+/// A change, and what has become of the syncs that should have covered it.
+#[derive(Clone)]
+struct Pending {
+    change: Change,
+    /// A sync has failed: no later one makes the change durable.
+    is_lost: bool,
+}
+
 /// All names of a disk.
 #[derive(Clone, Default)]
 pub(super) struct Names {
     current: BTreeMap<Name, Ino>,
     durable: BTreeMap<Name, Ino>,
     /// In the order in which they were made.
-    pending: Vec<Change>,
+    pending: Vec<Pending>,
 }
 
 impl Names {
@@ -91,7 +99,7 @@ impl Names {
 
     pub(super) fn change(&mut self, change: Change) {
         change.apply(&mut self.current);
-        self.pending.push(change);
+        self.pending.push(Pending { change, is_lost: false });
     }
 
     /// Makes a name that is durable at once, for tests that set a stage.
@@ -103,35 +111,42 @@ impl Names {
 
     /// Makes the directory's entries durable.
     pub(super) fn sync(&mut self, dir: Ino) {
-        let (kept, left) = self.choose(|change| change.home() == dir);
-        for change in kept {
-            change.apply(&mut self.durable);
+        let is_covered = |pending: &Pending| pending.change.home() == dir && !pending.is_lost;
+        let (kept, left) = self.choose(is_covered);
+        for pending in kept {
+            pending.change.apply(&mut self.durable);
         }
         self.pending = left;
     }
 
+    /// A sync of a directory that fails: its changes count as clean from now on.
+    pub(super) fn lose(&mut self, dir: Ino) {
+        let lost = self.pending.iter_mut().filter(|pending| pending.change.home() == dir);
+        lost.for_each(|pending| pending.is_lost = true);
+    }
+
     /// What a power cut leaves, where `survives` decides on each pending change.
-    pub(super) fn after_power_cut(&self, survives: impl FnMut(&Change) -> bool) -> Names {
+    pub(super) fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Names {
         let mut names = self.durable.clone();
-        for change in self.choose(survives).0 {
-            change.apply(&mut names);
+        for pending in self.choose(|_| survives()).0 {
+            pending.change.apply(&mut names);
         }
         Names { current: names.clone(), durable: names, pending: Vec::new() }
     }
 
     /// Splits the pending changes into the chosen ones, with what they take along, and the
     /// others.
-    fn choose(&self, mut chosen: impl FnMut(&Change) -> bool) -> (Vec<Change>, Vec<Change>) {
+    fn choose(&self, mut chosen: impl FnMut(&Pending) -> bool) -> (Vec<Pending>, Vec<Pending>) {
         let mut touched = BTreeSet::new();
         let (mut kept, mut left) = (Vec::new(), Vec::new());
-        for change in self.pending.iter().rev() {
+        for pending in self.pending.iter().rev() {
             // Asked for every change, so that the same seed draws the same numbers.
-            let is_chosen = chosen(change);
-            if is_chosen || change.names().any(|name| touched.contains(name)) {
-                touched.extend(change.names());
-                kept.push(change.clone());
+            let is_chosen = chosen(pending);
+            if is_chosen || pending.change.names().any(|name| touched.contains(name)) {
+                touched.extend(pending.change.names());
+                kept.push(pending.clone());
             } else {
-                left.push(change.clone());
+                left.push(pending.clone());
             }
         }
         kept.reverse();
@@ -146,8 +161,8 @@ impl Names {
         for (name, ino) in self.current.iter().chain(&self.durable) {
             inside.entry(name.dir).or_default().push(*ino);
         }
-        for change in &self.pending {
-            match change {
+        for pending in &self.pending {
+            match &pending.change {
                 Change::Make { name, ino } | Change::Rename { to: name, ino, .. } => {
                     inside.entry(name.dir).or_default().push(*ino);
                 }
@@ -166,7 +181,8 @@ impl Names {
         self.durable.retain(|name, _| live.contains(&name.dir));
         // A rename out of a living directory still matters there.
         let is_rename = |change: &Change| matches!(change, Change::Rename { .. });
-        self.pending.retain(|change| is_rename(change) || live.contains(&change.home()));
+        self.pending
+            .retain(|Pending { change, .. }| is_rename(change) || live.contains(&change.home()));
         live
     }
 }

@@ -152,7 +152,7 @@ fn a_failed_sync_drops_the_pages_and_a_retry_proves_nothing() {
     for seed in 0..50 {
         let (fs, file) = with_a_file(seed);
         file.write_at(0, &[2; 512]).unwrap();
-        fs.inject(Fault::SyncFails { nth: 1 });
+        fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
         file.sync().unwrap_err();
         file.write_at(512, &[3; 512]).unwrap();
         file.sync().unwrap();
@@ -167,7 +167,7 @@ fn a_failed_sync_drops_the_pages_and_a_retry_proves_nothing() {
 fn rewriting_the_same_bytes_after_a_failed_sync_makes_them_durable() {
     let (fs, file) = with_a_file(7);
     file.write_at(0, &[2; 512]).unwrap();
-    fs.inject(Fault::SyncFails { nth: 1 });
+    fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
     file.sync().unwrap_err();
     file.write_at(0, &[2; 512]).unwrap();
     file.sync().unwrap();
@@ -177,11 +177,11 @@ fn rewriting_the_same_bytes_after_a_failed_sync_makes_them_durable() {
 #[test]
 fn faults_come_at_the_operation_that_was_named() {
     let (fs, file) = with_a_file(1);
-    fs.inject(Fault::WriteFails { nth: 2 });
+    fs.inject(Fault::Fails { op: Op::Write, nth: 2, is_full: false });
     file.write_at(0, b"x").unwrap();
     file.write_at(0, b"x").unwrap_err();
     file.write_at(0, b"x").unwrap();
-    fs.inject(Fault::SyncFails { nth: 1 });
+    fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
     fs.clear_faults();
     file.sync().unwrap();
     fs.inject(Fault::FlipBit { path: "/a".into(), offset: 9, bit: 7 });
@@ -378,4 +378,83 @@ fn large_files_and_crashes_cost_little() {
         fs = fs.crash();
     }
     assert_eq!(fs.files().len(), 100);
+}
+
+#[test]
+fn power_goes_before_or_behind_any_operation_of_any_kind() {
+    let bytes = vec![9; 3000];
+    let whole = SimFs::new(0);
+    publish(&whole, &bytes).unwrap();
+    assert_eq!(Op::ALL.map(|op| whole.ops_of(op)).iter().sum::<u64>(), whole.ops());
+    assert_eq!(whole.ops_of(Op::SyncDir), 2);
+    for op in Op::ALL {
+        for ordinal in 0..whole.ops_of(op) {
+            for moment in [Moment::Before, Moment::After] {
+                let fs = SimFs::new(ordinal);
+                fs.cut_at(op, ordinal, moment);
+                publish(&fs, &bytes).unwrap_err();
+                assert!(fs.is_dead());
+                let is_last = op == Op::SyncDir && ordinal == 1;
+                let found = fs.crash().read_file("/d/file");
+                assert!(found.as_ref().is_none_or(|found| *found == bytes));
+                assert!(found.is_some() || !is_last || moment == Moment::Before);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_of_a_directory_loses_the_names_for_later_ones() {
+    let survived = outcomes(|fs| {
+        fs.create(path("/lost"), 0).unwrap();
+        fs.inject(Fault::Fails { op: Op::SyncDir, nth: 1, is_full: false });
+        fs.sync_dir(path("/")).unwrap_err();
+        fs.create(path("/kept"), 0).unwrap();
+        fs.sync_dir(path("/")).unwrap();
+        assert_eq!(names(&fs), ["/kept", "/lost"]);
+        names(&fs.crash())
+    });
+    let without = survived.iter().filter(|names| !names.contains(&"/lost".to_owned())).count();
+    assert_eq!((survived.len(), without), (2, 1), "{survived:?}");
+    assert!(survived.iter().all(|names| names.contains(&"/kept".to_owned())));
+}
+
+#[test]
+fn any_operation_can_lack_space_and_then_does_not_happen() {
+    let (fs, file) = with_a_file(1);
+    for op in [Op::Create, Op::Zero, Op::Rename] {
+        fs.inject(Fault::Fails { op, nth: 1, is_full: true });
+    }
+    let results = [
+        fs.create(path("/b"), 0).map(|_| ()),
+        file.zero(0, 512),
+        fs.rename(path("/a"), path("/c")),
+    ];
+    for result in results {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+    assert_eq!(names(&fs), ["/a"]);
+    assert_eq!(fs.read_file("/a").unwrap(), [1; 2048]);
+    fs.inject(Fault::FullFrom { nth: 2 });
+    fs.create(path("/b"), 4096).unwrap();
+    fs.create(path("/c"), 4096).map(|_| ()).unwrap_err();
+    file.write_at(0, b"inside").unwrap();
+}
+
+#[test]
+fn one_read_can_fail_or_return_a_wrong_bit() {
+    let (fs, file) = with_a_file(1);
+    let map = Arc::clone(&file).map(2048).unwrap();
+    fs.inject(Fault::NthReadFails { nth: 2 });
+    file.read_at(0, &mut [0]).unwrap();
+    Arc::clone(&map).slice(0, 1).unwrap_err();
+    map.slice(0, 1).unwrap();
+    assert_eq!(fs.reads(), 3);
+    fs.inject(Fault::NthReadFlips { nth: 1 });
+    let mut bytes = [0; 100];
+    file.read_at(0, &mut bytes).unwrap();
+    let flipped: u32 = bytes.iter().map(|byte| (byte ^ 1).count_ones()).sum();
+    assert_eq!(flipped, 1);
+    file.read_at(0, &mut bytes).unwrap();
+    assert_eq!(bytes, [1; 100]);
 }
