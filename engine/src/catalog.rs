@@ -41,6 +41,7 @@ use crate::fs::{Access, Fs};
 use crate::ids::{ConsumerName, ShardId, StreamId};
 
 use codec::Run;
+pub(crate) use contents::Pin;
 pub use contents::{ConsumerEntry, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
 use redress::Redress;
 use store::{Failure, Fault, OpenTable, Store};

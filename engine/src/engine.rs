@@ -97,8 +97,7 @@ impl Engine {
             shard.clone().commit();
             // A halted log is not at its recorded end: it is recovered at the next start.
             is_clean &= matches!(shard.with_writer(|writer| writer.sync()), Some(Ok(())));
-            // Nor is one that recovery ended in a leap or in damage, and that took no record
-            // since: its recorded end is older, and a clean start would take that for the end.
+            // A clean start takes the recorded end for the end: it must be the one that is shown.
             let end = shard.mark().map_or(shard.first_sequence(), |mark| mark.next_sequence);
             is_clean &= end == shard.watermarks().durable;
         }

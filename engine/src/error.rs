@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
@@ -80,6 +81,27 @@ impl IoFailure {
     pub fn is_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
+}
+
+/// Whether a failed read is the medium's word on these bytes, and not about the file as a whole,
+/// the process or the machine: I/O error, checksum error of the disk, the device mapper or the
+/// file system.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| {
+        [Errno::IO, Errno::NODATA, Errno::ILSEQ, Errno::BADMSG].contains(&errno)
+            || is_corrupted(errno)
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn is_corrupted(errno: Errno) -> bool {
+    errno == Errno::UCLEAN
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_corrupted(_errno: Errno) -> bool {
+    false
 }
 
 struct At(Option<u64>);
@@ -296,6 +318,12 @@ impl Error {
     /// Whether the disk, or the user's share of it, is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Error::DiskFull) || matches!(self, Error::Io(failure) if failure.is_full())
+    }
+
+    /// Whether the medium does not give some bytes, which is not the file's or the process's
+    /// fault.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Error::Io(failure) if is_unreadable(&failure.source))
     }
 
     /// Whether a sync failed. It is never tried again, be it for want of space.

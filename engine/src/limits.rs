@@ -93,6 +93,11 @@ pub const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 /// least 24 bytes: 1.9 million), so that a number a client saw is never used again.
 pub const UNSYNCED_NUMBERS_SKIPPED: u64 = 1 << 21;
 
+/// Numbers that an unclean open skips where the end of a log is lost: a file that is gone may
+/// have held more than was recorded. Above the count of records in a full-size segment (at least
+/// 24 bytes each: 2.8 million).
+pub const LOST_NUMBERS_SKIPPED: u64 = 1 << 22;
+
 /// Retired full-size segments kept for reuse in `spare/`: 512 MiB at most.
 pub const SPARE_SEGMENTS_MAX: usize = 8;
 

@@ -310,6 +310,7 @@ fn nothing(first_sequence: SequenceNumber) -> Recovered {
             follows_damage: false,
             last_arrival_ms: 0,
             next_segment_bytes: 0,
+            pin: None,
         },
         next: first_sequence,
         tip: first_sequence,

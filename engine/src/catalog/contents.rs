@@ -123,7 +123,7 @@ pub struct ConsumerEntry {
 pub struct ShardMark {
     /// The base of the segment that holds the durable end.
     pub segment_base: SequenceNumber,
-    /// The durable end in that segment, bytes from its start.
+    /// The durable end in that segment, bytes from its start; or a [`Pin`].
     pub offset: u64,
     /// The number of the first record behind the durable end.
     pub next_sequence: SequenceNumber,
@@ -133,7 +133,32 @@ pub struct ShardMark {
     pub trim_horizon: SequenceNumber,
 }
 
+/// What a mark says that stands in no segment: the log has used up all numbers below the mark's,
+/// and goes on in a segment that is not made yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pin {
+    /// Below it no record is missing, however much lower the last frame ends.
+    Gap,
+    /// Between the last frame and it records are lost.
+    Damage,
+}
+
+impl Pin {
+    /// The offset that says so; no frame stands there. **Frozen.**
+    pub(crate) fn offset(self) -> u64 {
+        match self {
+            Pin::Gap => 0,
+            Pin::Damage => 1,
+        }
+    }
+}
+
 impl ShardMark {
+    /// What the mark says if it stands in no segment yet.
+    pub(crate) fn pin(&self) -> Option<Pin> {
+        [Pin::Gap, Pin::Damage].into_iter().find(|pin| pin.offset() == self.offset)
+    }
+
     /// The higher of two marks. The place of the durable end goes with its number; the
     /// horizon and the stamp rise by themselves.
     #[must_use]

@@ -131,6 +131,10 @@ impl SimFs {
                 let flipped = ino.and_then(|ino| disk.flip_bit(ino, offset, bit));
                 flipped.expect("the file of an injected fault exists");
             }
+            Fault::RangeFails { path, offset, bytes } => {
+                let ino = disk.look_up(&path).expect("the file of an injected fault exists");
+                disk.fail_range(ino, offset..offset + bytes);
+            }
             Fault::ReadFails { path } => {
                 let ino = disk.look_up(&path);
                 disk.fail_reads(ino.expect("the file of an injected fault exists"));

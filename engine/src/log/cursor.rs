@@ -4,7 +4,8 @@
 //! entries of `records` in the reply. A frame's payload is checked against its CRC once per
 //! pass, before its first byte leaves. Where a frame is not right the cursor says what is lost
 //! and where reading goes on, and does so again whenever it is asked for the lost numbers;
-//! asked for later ones, it steps over the damage.
+//! asked for later ones, it steps over the damage. What the medium does not give is told in the
+//! same way, but tried again each time.
 //!
 //! It reads through a *window*: one slice of the map that covers the next frames, so that a
 //! page of many frames costs one slice and no copy.
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::{Damage, Error, IoContext, Result};
+use crate::error::{Damage, Error, IoContext, Result, is_unreadable};
 use crate::log::LogView;
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
 use crate::log::header::FRAMES_START;
@@ -163,11 +164,7 @@ impl LogCursor {
                     .extent()
                     .is_some_and(|extent| extent.last_arrival_ms < arrival_ms),
                 // The walk meets the loss and tells of it.
-                Err(Error::Io(failure))
-                    if failure.source.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    false
-                }
+                Err(error) if reason_of_loss(&error).is_some() => false,
                 Err(error) => return Err(error),
             };
             if ends_before { low = middle + 1 } else { high = middle }
@@ -294,7 +291,11 @@ impl LogCursor {
         let payload = match place.bytes(offset, len) {
             Ok(Some(payload)) => payload,
             Ok(None) => return Err(self.fence(Fault::Short, Some(*header))?),
-            Err(error) => return Err(self.unreadable(error, Some(*header))?),
+            Err(error) if is_unreadable(&error) => {
+                let fence = self.unreadable_range(Some(*header))?;
+                return Err(self.damage(fence));
+            }
+            Err(error) => return Err(self.refused(error, Some(*header))?),
         };
         let place = self.place.as_mut().expect("a frame was found at a place");
         if place.inside.is_none() {
@@ -343,7 +344,12 @@ impl LogCursor {
                     self.add_fence(fault, None)?;
                     continue;
                 }
-                Err(error) => return Err(self.unreadable(error, None)?),
+                Err(error) if is_unreadable(&error) => {
+                    let fence = self.unreadable_range(None)?;
+                    self.pass(fence)?;
+                    continue;
+                }
+                Err(error) => return Err(self.refused(error, None)?),
             };
             if header.next() <= self.position {
                 place.pass(&header);
@@ -375,13 +381,11 @@ impl LogCursor {
     }
 
     fn enter_segment(&self, segment: &Arc<Segment>) -> Result<Place> {
-        let open = match segment.open(&self.view.cache) {
-            Ok(open) => open,
-            Err(Error::Io(failure)) if failure.source.kind() == std::io::ErrorKind::NotFound => {
-                return Err(self.file_gone(segment));
-            }
-            Err(error) => return Err(error),
-        };
+        let open =
+            segment.open(&self.view.cache).map_err(|error| match reason_of_loss(&error) {
+                Some(found) => self.file_lost(segment, found),
+                None => error,
+            })?;
         let entry = segment.index_at_sequence(self.position);
         let (offset, expected) =
             entry.map_or((FRAMES_START, segment.base()), |entry| (entry.offset, entry.base));
@@ -396,8 +400,12 @@ impl LogCursor {
         })
     }
 
-    /// A file was taken away under a running server: all its numbers are lost.
-    fn file_gone(&self, segment: &Arc<Segment>) -> Error {
+    /// All numbers of a file are lost, as far as we can see now.
+    fn file_lost(&self, segment: &Arc<Segment>, found: &'static str) -> Error {
+        if found == Fault::Unreadable.describe() && segment.note_unreadable(0) {
+            self.view.cache.note_damage();
+            tracing::error!(file = %segment.path().display(), found, "damage found while reading");
+        }
         Error::Damage(Damage {
             stream: self.view.stream,
             shard: self.view.shard,
@@ -405,7 +413,7 @@ impl LogCursor {
             offset: 0,
             first_lost: self.position,
             next_readable: self.first_behind(segment),
-            found: "no such file",
+            found,
         })
     }
 
@@ -489,6 +497,40 @@ impl LogCursor {
     }
 
     fn add_fence(&mut self, fault: Fault, header: Option<FrameHeader>) -> Result<Fence> {
+        let fence = self.range_of(fault, header)?;
+        let segment = &self.place.as_ref().expect("damage stands in a segment").segment;
+        if segment.add_fence(fence) {
+            self.tell(&fence);
+        }
+        Ok(fence)
+    }
+
+    /// What cannot be read at the place now. It is told of, and not remembered as damage: the
+    /// next reader tries again.
+    fn unreadable_range(&mut self, header: Option<FrameHeader>) -> Result<Fence> {
+        let fence = self.range_of(Fault::Unreadable, header)?;
+        let segment = &self.place.as_ref().expect("damage stands in a segment").segment;
+        if segment.note_unreadable(fence.offset) {
+            self.tell(&fence);
+        }
+        Ok(fence)
+    }
+
+    fn tell(&self, fence: &Fence) {
+        let segment = &self.place.as_ref().expect("damage stands in a segment").segment;
+        self.view.cache.note_damage();
+        tracing::error!(
+            file = %segment.path().display(),
+            offset = fence.offset,
+            first_lost = fence.first_lost.0,
+            next_readable = fence.next_readable.0,
+            found = fence.found,
+            "damage found while reading"
+        );
+    }
+
+    /// How far what stands at the place reaches, and what is lost with it.
+    fn range_of(&mut self, fault: Fault, header: Option<FrameHeader>) -> Result<Fence> {
         let place = self.place.as_mut().expect("damage stands in a segment");
         place.inside = None;
         let place = self.place.as_ref().expect("damage stands in a segment");
@@ -504,25 +546,13 @@ impl LogCursor {
                 None => (end, self.first_behind(segment)),
             },
         };
-        let fence = Fence {
+        Ok(Fence {
             offset: place.offset,
             resume,
             first_lost: place.expected.min(next_readable),
             next_readable,
             found: fault.describe(),
-        };
-        if segment.add_fence(fence) {
-            self.view.cache.note_damage();
-            tracing::error!(
-                file = %segment.path().display(),
-                offset = fence.offset,
-                first_lost = fence.first_lost.0,
-                next_readable = fence.next_readable.0,
-                found = fence.found,
-                "damage found while reading"
-            );
-        }
-        Ok(fence)
+        })
     }
 
     /// The first number of the segment behind this one, or the tip.
@@ -532,9 +562,9 @@ impl LogCursor {
         following.map_or(self.view.tip(), |following| following.base())
     }
 
-    /// The disk would not give bytes that lie below the end: the file was cut from outside, or
-    /// the medium has failed.
-    fn unreadable(&mut self, error: std::io::Error, header: Option<FrameHeader>) -> Result<Error> {
+    /// The system would not give bytes that lie below the end: the file was cut from outside, or
+    /// something else is wrong with it.
+    fn refused(&mut self, error: std::io::Error, header: Option<FrameHeader>) -> Result<Error> {
         use std::io::ErrorKind::{InvalidInput, UnexpectedEof};
         match error.kind() {
             UnexpectedEof | InvalidInput => self.fence(Fault::Short, header),
@@ -567,7 +597,12 @@ impl Place {
         let inside = offset >= *start && offset + len as u64 <= start + window.len() as u64;
         if !inside {
             let wanted = (len as u64).max(WINDOW_BYTES).min(end - offset) as usize;
-            self.window = (offset, self.open.map.clone().slice(offset, wanted)?);
+            let mut window = self.open.map.clone().slice(offset, wanted);
+            if wanted > len && window.as_ref().is_err_and(is_unreadable) {
+                // What cannot be read may lie behind what is asked for.
+                window = self.open.map.clone().slice(offset, len);
+            }
+            self.window = (offset, window?);
         }
         let from = (offset - self.window.0) as usize;
         Ok(Some(self.window.1.slice(from..from + len)))
@@ -597,6 +632,18 @@ impl Place {
         self.offset += header.frame_bytes();
         self.expected = header.next();
         self.inside = None;
+    }
+}
+
+/// Why a segment that cannot be opened is lost, be it for now; `None` where the failure says
+/// nothing about the segment.
+fn reason_of_loss(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Io(failure) if failure.source.kind() == std::io::ErrorKind::NotFound => {
+            Some("no such file")
+        }
+        error if error.is_unreadable() => Some(Fault::Unreadable.describe()),
+        _ => None,
     }
 }
 

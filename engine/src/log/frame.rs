@@ -70,6 +70,8 @@ pub(crate) struct FrameHeader {
 /// Why bytes are no frame. The order is that of the checks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fault {
+    /// The medium does not give the bytes: what stands there is not known.
+    Unreadable,
     /// All zeros: nothing was ever written here, or it was zeroed.
     Zeros,
     /// The file or the segment's frame area ends before the frame does.
@@ -92,6 +94,7 @@ impl Fault {
     /// The fault in words, for reports.
     pub(crate) fn describe(self) -> &'static str {
         match self {
+            Fault::Unreadable => "the disk cannot read it",
             Fault::Zeros => "zeros where a frame should be",
             Fault::Short => "the file ends inside a frame",
             Fault::Magic => "no frame where one should be",

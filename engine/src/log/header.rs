@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result, is_unreadable};
 use crate::hash_key::{HashKey, HashKeyRange};
 use crate::ids::{Incarnation, ShardId, StreamId, StreamName};
 use crate::limits::NAME_BYTES_MAX;
@@ -167,12 +167,16 @@ impl SegmentHeader {
     }
 
     /// Reads the header of an open file from whichever copy is valid; `Ok(None)` where neither
-    /// is. A newer version is refused, not taken for damage, unless the other copy is ours.
+    /// is. A newer version is refused, not taken for damage, unless the other copy is ours; so
+    /// is a header that the medium does not give.
     pub(crate) fn read(file: &dyn crate::fs::File, path: &Path) -> Result<Option<Self>> {
-        let mut newer = None;
+        let (mut newer, mut refused) = (None, None);
         for offset in HEADER_OFFSETS {
             let mut bytes = [0; HEADER_BYTES];
-            if file.read_at(offset, &mut bytes).is_err() {
+            if let Err(error) = file.read_at(offset, &mut bytes) {
+                if is_unreadable(&error) {
+                    refused = Some((error, offset));
+                }
                 continue;
             }
             match SegmentHeader::decode(&bytes) {
@@ -181,12 +185,13 @@ impl SegmentHeader {
                 Err(HeaderFault::Magic | HeaderFault::Crc | HeaderFault::Value) => {}
             }
         }
-        match newer {
-            Some(found) => {
+        match (newer, refused) {
+            (Some(found), _) => {
                 let path = path.to_owned();
                 Err(Error::NewerFormat { path, found, known: FORMAT_VERSION })
             }
-            None => Ok(None),
+            (None, Some((error, offset))) => Err(error).at("read", path, offset),
+            (None, None) => Ok(None),
         }
     }
 }

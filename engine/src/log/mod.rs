@@ -20,6 +20,7 @@ pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod spare;
+pub(crate) mod unreadable;
 pub(crate) mod writer;
 
 use std::sync::Arc;

@@ -5,7 +5,11 @@
 //! walk meets something that is no valid frame, [`judge`] decides from a table: the clean end,
 //! a torn *tail*, which is cut, or *damage*, which is fenced off and reported. What tells tail
 //! from damage is evidence that the bytes were durable once: the mark, a footer, a later
-//! segment, or a later valid frame that was built when they already were.
+//! segment, or a later valid frame that was built when they already were. Where the medium gives
+//! no bytes, nobody knows what the evidence would be: that is damage, and the file is not cut.
+//!
+//! A log that cannot go on in its last segment is *pinned*: the mark says at which number the
+//! next segment begins, so that the next start finds the same end.
 //!
 //! Before the log serves anything, the frames behind the mark are written again and synced,
 //! and the rest of the segment is zeroed and synced. A sync alone would not do: after one that
@@ -14,19 +18,25 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::ShardMark;
+use crate::catalog::{Pin, ShardMark};
 use crate::error::{Damage, IoContext, Result};
 use crate::fs::{Access, File, Fs};
 use crate::ids::{ShardId, StreamId};
-use crate::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_NUMBERS_SKIPPED};
+use crate::limits::{
+    LOST_NUMBERS_SKIPPED, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_NUMBERS_SKIPPED,
+};
 use crate::log::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Index, footer_bytes};
 use crate::log::paths::{parse_segment_name, segment_name};
 use crate::log::scan::{Found, Scanner};
 use crate::log::segment::{Extent, Fence, Segment, read_footer};
-use crate::log::writer::Tail;
+use crate::log::unreadable::for_each_readable;
+use crate::log::writer::{Place, Tail};
 use crate::sequence::SequenceNumber;
+
+/// Bytes that are read at once where all of a file is.
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What is known about the bytes where a walk stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +46,8 @@ pub(crate) struct Evidence {
     pub(crate) recorded_above: bool,
     /// A later valid frame of the same life says that numbers from here on were durable.
     pub(crate) proven_above: bool,
+    /// Bytes behind this place, where a proof would stand, cannot be read.
+    pub(crate) hidden_above: bool,
 }
 
 /// What the place is.
@@ -51,11 +63,33 @@ pub(crate) enum Verdict {
 
 /// The recovery table of `FORMAT.md`.
 pub(crate) fn judge(fault: Fault, evidence: Evidence) -> Verdict {
-    match (evidence.recorded_above || evidence.proven_above, fault) {
-        (true, _) => Verdict::Damage,
+    let Evidence { recorded_above, proven_above, hidden_above } = evidence;
+    match (recorded_above || proven_above || hidden_above, fault) {
+        (true, _) | (false, Fault::Unreadable) => Verdict::Damage,
         (false, Fault::Zeros) => Verdict::End,
         (false, _) => Verdict::Tail,
     }
+}
+
+/// What is known about the end of a log, where numbers above it may be gone without a trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EndFacts {
+    /// The last stop was clean: the recorded end is the end.
+    pub(crate) is_clean: bool,
+    /// The last run acknowledged before the sync.
+    pub(crate) is_unsynced: bool,
+    /// What stood at the end is lost, or the segment that would show it was never seen.
+    pub(crate) is_lost: bool,
+}
+
+/// How many numbers to leave out, so that none is used again that a client may have seen.
+pub(crate) fn numbers_to_skip(end: EndFacts) -> u64 {
+    if end.is_clean {
+        return 0;
+    }
+    let unsynced = if end.is_unsynced { UNSYNCED_NUMBERS_SKIPPED } else { 0 };
+    let lost = if end.is_lost { LOST_NUMBERS_SKIPPED } else { 0 };
+    unsynced + lost
 }
 
 /// What an opening log starts from.
@@ -116,6 +150,8 @@ pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
         last_arrival_ms: mark.newest_arrival_ms,
         damage: Vec::new(),
         ends_in_damage: false,
+        is_end_recorded: false,
+        is_pinned: false,
         active: None,
         scanned_bytes: 0,
         truncated_bytes: 0,
@@ -135,6 +171,10 @@ struct Walk<'a> {
     last_arrival_ms: u64,
     damage: Vec<Damage>,
     ends_in_damage: bool,
+    /// The footer of the last segment says how far it went.
+    is_end_recorded: bool,
+    /// The mark is a pin, and the segment that it announces was never made or is gone.
+    is_pinned: bool,
     active: Option<(Arc<Segment>, u64, u64, u64)>,
     scanned_bytes: u64,
     truncated_bytes: u64,
@@ -149,9 +189,12 @@ impl Walk<'_> {
             self.segments.push(Arc::new(Segment::lazy(self.path(base), base)));
         }
         let marked = bases.get(first).filter(|&&base| base == mark.segment_base);
+        let pin = mark.pin().filter(|_| marked.is_none());
+        self.is_pinned = pin.is_some() && first == bases.len();
         // Retention may have removed the marked segment; nothing else may.
         let all_trimmed = mark.trim_horizon >= mark.next_sequence;
-        if marked.is_none() && mark.segment_base > SequenceNumber(0) && !all_trimmed {
+        let is_named = mark.segment_base > SequenceNumber(0) && pin.is_none();
+        if marked.is_none() && is_named && !all_trimmed {
             let path = self.path(mark.segment_base);
             let next = bases.get(first).copied().unwrap_or(mark.next_sequence);
             let from = mark.segment_base.max(mark.trim_horizon);
@@ -162,11 +205,15 @@ impl Walk<'_> {
             (None, Some(&base)) => base,
             _ => mark.next_sequence,
         };
-        if self.start.is_clean && marked.is_some() && first + 1 == bases.len() {
+        let is_last = marked.is_some() && first + 1 == bases.len();
+        if self.is_pinned && pin == Some(Pin::Damage) {
+            self.walk_damaged_end()?;
+        } else if self.start.is_clean && is_last && mark.pin().is_none() {
             self.trust(mark);
         } else {
             for (index, &base) in bases.iter().enumerate().skip(first) {
-                let offset = if base == mark.segment_base { mark.offset } else { FRAMES_START };
+                let is_marked = base == mark.segment_base && mark.pin().is_none();
+                let offset = if is_marked { mark.offset } else { FRAMES_START };
                 let following = bases.get(index + 1).copied();
                 self.walk_segment(base, offset, following)?;
             }
@@ -192,6 +239,21 @@ impl Walk<'_> {
         self.segments.push(segment);
     }
 
+    /// Finds again what is lost at the end of a log that a pin says ends in damage.
+    fn walk_damaged_end(&mut self) -> Result<()> {
+        let next = self.mark.next_sequence;
+        if let Some(last) = self.segments.pop() {
+            self.expected = last.base();
+            return self.walk_segment(last.base(), FRAMES_START, Some(next));
+        }
+        let horizon = self.mark.trim_horizon;
+        if horizon < next {
+            self.report(self.path(self.mark.segment_base), 0, horizon, next, "no such file");
+            self.ends_in_damage = true;
+        }
+        Ok(())
+    }
+
     /// Walks one segment from `offset`, and makes its end fit to be written on.
     fn walk_segment(
         &mut self,
@@ -202,12 +264,10 @@ impl Walk<'_> {
         let path = self.path(base);
         let access = if following.is_none() { Access::Write } else { Access::Read };
         let file = self.fs.open(&path, access).at("open", &path, None)?;
-        let header = SegmentHeader::read(file.as_ref(), &path)?.filter(|header| {
-            let identity = &header.identity;
-            header.base == base
-                && (identity.stream, identity.shard) == (self.start.stream, self.start.shard)
-                && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes)
-        });
+        let (header, found) = match SegmentHeader::read(file.as_ref(), &path) {
+            Err(error) if error.is_unreadable() => (None, Fault::Unreadable.describe()),
+            header => (header?.filter(|header| self.owns(header, base)), "no valid segment header"),
+        };
         let Some(header) = header else {
             let next = match following {
                 Some(following) => following,
@@ -215,9 +275,13 @@ impl Walk<'_> {
                 None => self.claimed_in(file.as_ref()).at("read", &path, None)?.max(base.next()),
             };
             let next = next.max(self.expected);
-            self.report(path.clone(), 0, self.expected, next, "no valid segment header");
+            // What stood before the mark is lost with what stood behind it.
+            let is_marked = base == self.mark.segment_base;
+            let first = if is_marked { base.max(self.mark.trim_horizon) } else { self.expected };
+            self.report(path.clone(), 0, first.min(next), next, found);
             self.expected = next;
             self.ends_in_damage = true;
+            self.is_end_recorded = false;
             self.active = None;
             self.segments.push(Arc::new(Segment::lazy(path, base)));
             return Ok(());
@@ -231,6 +295,7 @@ impl Walk<'_> {
         let mut index = Index::default();
         let mut fences = Vec::new();
         let mut at = offset;
+        let mut frames_end = offset;
         let mut end = Ending::Clean;
         self.ends_in_damage = false;
         loop {
@@ -244,6 +309,7 @@ impl Walk<'_> {
                     self.accept(&frame);
                     index.note(&frame, at);
                     at += frame.frame_bytes();
+                    frames_end = at;
                     continue;
                 }
                 Found::Fault(fault, header) => (fault, header),
@@ -262,6 +328,7 @@ impl Walk<'_> {
                 proven_above: successors
                     .as_ref()
                     .is_some_and(|found| found.durable_below > self.expected),
+                hidden_above: scanner.passed_unreadable,
             };
             match judge(fault, evidence) {
                 Verdict::End => break,
@@ -287,7 +354,10 @@ impl Walk<'_> {
                 found: fault.describe(),
             };
             self.report(path.clone(), at, fence.first_lost, next, fence.found);
-            fences.push(fence);
+            // What cannot be read today may be there tomorrow: readers try for themselves.
+            if fault != Fault::Unreadable {
+                fences.push(fence);
+            }
             self.expected = next;
             at = resume;
             if successors.is_none() {
@@ -297,15 +367,16 @@ impl Walk<'_> {
         }
         self.scanned_bytes += scanner.bytes_read;
 
-        if following.is_none() && end != Ending::Damaged {
+        if following.is_none() {
             if end == Ending::Torn {
                 self.truncated_bytes += limit - at;
             }
             // A file that was cut from outside is not grown again: it takes no more frames.
             let file_bytes = file.len().at("stat", &path, None)?.min(header.segment_bytes);
-            let zero_to = if footer.is_none() { Some(file_bytes) } else { None };
+            let is_end = footer.is_none() && end != Ending::Damaged;
+            let zero_to = if is_end { Some(file_bytes) } else { None };
             // It may even end in the padding of its last frame.
-            make_durable(file.as_ref(), offset, at.min(file_bytes), zero_to)
+            make_durable(file.as_ref(), offset, frames_end.min(file_bytes), zero_to)
                 .at("rewrite", &path, offset)?;
         }
         let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
@@ -319,6 +390,7 @@ impl Walk<'_> {
         }
         let segment = Arc::new(segment);
         self.ends_in_damage = end == Ending::Damaged;
+        self.is_end_recorded = footer.is_some();
         self.active = match end {
             Ending::Damaged => None,
             _ => Some((segment.clone(), at, header.segment_bytes, header.created_ms)),
@@ -331,23 +403,26 @@ impl Walk<'_> {
     /// header is lost: a frame's header says by itself what it belongs to. What an earlier life
     /// of the file left behind has lower numbers.
     fn claimed_in(&self, file: &dyn File) -> std::io::Result<SequenceNumber> {
-        const CHUNK_BYTES: u64 = 1 << 20;
-        let file_bytes = file.len()?;
         let mut claimed = self.mark.next_sequence;
-        let mut at = FRAMES_START;
-        while at < file_bytes {
-            // Pieces overlap, so that a header on their border is whole in one of them.
-            let len = (file_bytes - at).min(CHUNK_BYTES + FRAME_HEADER_BYTES as u64);
-            let mut bytes = vec![0; len as usize];
-            file.read_at(at, &mut bytes)?;
+        let area = FRAMES_START..file.len()?;
+        // Pieces overlap, so that a header on their border is whole in one of them.
+        for_each_readable(file, area, CHUNK_BYTES, FRAME_HEADER_BYTES as u64, |_, bytes| {
             for header in bytes.windows(FRAME_HEADER_BYTES).step_by(FRAME_ALIGNMENT as usize) {
                 let header = header.try_into().expect("a window of that length");
                 let frame = FrameHeader::decode_of(header, self.start.stream, self.start.shard);
                 claimed = claimed.max(frame.map_or(claimed, |frame| frame.next()));
             }
-            at += CHUNK_BYTES;
-        }
+            Ok(())
+        })?;
         Ok(claimed)
+    }
+
+    /// Whether a header is that of the segment with this name.
+    fn owns(&self, header: &SegmentHeader, base: SequenceNumber) -> bool {
+        let identity = &header.identity;
+        header.base == base
+            && (identity.stream, identity.shard) == (self.start.stream, self.start.shard)
+            && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes)
     }
 
     fn accept(&mut self, frame: &FrameHeader) {
@@ -358,6 +433,7 @@ impl Walk<'_> {
 
     /// The valid frames behind a bad place, and what the newest of them proves.
     fn successors(&self, scanner: &mut Scanner<'_>, at: u64) -> std::io::Result<Option<Later>> {
+        scanner.passed_unreadable = false;
         let Some((offset, first)) = scanner.successor(at, self.expected)? else {
             return Ok(None);
         };
@@ -406,15 +482,35 @@ impl Walk<'_> {
             self.active = None;
         }
         let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
-        let mut tip = if self.ends_in_damage { next } else { self.expected };
         let has_begun = !self.segments.is_empty() || self.start.mark.is_some();
-        if self.start.is_unsynced && !self.start.is_clean && has_begun {
-            // Numbers that clients saw may be gone without a trace. The first commit makes a
-            // new segment, whose name keeps the leap durable before a number is handed out.
-            next = next.plus(UNSYNCED_NUMBERS_SKIPPED);
-            tip = next;
+        let leap = numbers_to_skip(EndFacts {
+            is_clean: self.start.is_clean,
+            is_unsynced: self.start.is_unsynced && has_begun,
+            is_lost: self.is_pinned || (self.ends_in_damage && !self.is_end_recorded),
+        });
+        if leap > 0 || self.is_pinned {
+            // The first commit makes a new segment, whose name keeps the leap.
+            next = next.plus(leap);
             self.active = None;
         }
+        // Without a segment to go on in, the end is pinned, and so may be shown. What a cut
+        // frame claimed stands nowhere, and another crash may forget it.
+        let tip = if self.active.is_none() { next } else { self.expected };
+        let pin = match self.ends_in_damage {
+            true => Pin::Damage,
+            false => Pin::Gap,
+        };
+        let pin = (self.active.is_none() && has_begun).then(|| Place {
+            segment_base: next,
+            offset: pin.offset(),
+            next,
+            last_arrival_ms: self.last_arrival_ms,
+        });
+        let follows = match self.is_pinned && !self.ends_in_damage {
+            // Where the frames before a pin end is not known: the next one follows a gap.
+            true => SequenceNumber(self.expected.0.saturating_sub(1)),
+            false => self.expected,
+        };
         let tip_damage = self.damage.last().filter(|_| self.ends_in_damage).cloned();
         let tip_damage = tip_damage.map(|damage| Damage { next_readable: next, ..damage });
         let next_segment_bytes = self
@@ -424,10 +520,11 @@ impl Walk<'_> {
         Recovered {
             tail: Tail {
                 active: self.active,
-                next: self.expected,
+                next: follows,
                 follows_damage: self.ends_in_damage,
                 last_arrival_ms: self.last_arrival_ms,
                 next_segment_bytes,
+                pin,
             },
             trim_horizon: self.mark.trim_horizon.min(tip),
             segments: self.segments,
@@ -460,14 +557,7 @@ struct Later {
 /// Writes the frames from `from` to `end` again, the same bytes, and syncs; then zeroes up to
 /// `zero_to` and syncs.
 fn make_durable(file: &dyn File, from: u64, end: u64, zero_to: Option<u64>) -> std::io::Result<()> {
-    const CHUNK_BYTES: u64 = 1 << 20;
-    let mut at = from;
-    while at < end {
-        let mut bytes = vec![0; (end - at).min(CHUNK_BYTES) as usize];
-        file.read_at(at, &mut bytes)?;
-        file.write_at(at, &bytes)?;
-        at += bytes.len() as u64;
-    }
+    for_each_readable(file, from..end, CHUNK_BYTES, 0, |at, bytes| file.write_at(at, bytes))?;
     file.sync()?;
     let Some(zero_to) = zero_to.filter(|&zero_to| zero_to > end) else { return Ok(()) };
     if file.next_data(end)?.is_some_and(|data| data < zero_to) {

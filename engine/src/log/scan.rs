@@ -3,10 +3,12 @@
 
 use std::io;
 
+use crate::error::is_unreadable;
 use crate::fs::File;
 use crate::log::frame::{
     FRAME_ALIGNMENT, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner,
 };
+use crate::log::unreadable::{PAGE_BYTES, Steps};
 use crate::sequence::SequenceNumber;
 
 /// Read in pieces of this size; a larger frame is read whole.
@@ -33,6 +35,9 @@ pub(crate) struct Scanner<'a> {
     file_bytes: u64,
     buffer: Vec<u8>,
     buffer_at: u64,
+    /// A search for a successor has passed over bytes that could not be read. Whoever wants to
+    /// know of one search clears it before.
+    pub(crate) passed_unreadable: bool,
     /// Bytes read from the file, for reports.
     pub(crate) bytes_read: u64,
 }
@@ -40,8 +45,16 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub(crate) fn new(file: &'a dyn File, owner: Owner, limit: u64) -> io::Result<Self> {
         let file_bytes = file.len()?;
-        let buffer = Vec::new();
-        Ok(Scanner { file, owner, limit, file_bytes, buffer, buffer_at: 0, bytes_read: 0 })
+        Ok(Scanner {
+            file,
+            owner,
+            limit,
+            file_bytes,
+            buffer: Vec::new(),
+            buffer_at: 0,
+            passed_unreadable: false,
+            bytes_read: 0,
+        })
     }
 
     /// What stands at `offset`, where a frame with a number of at least `expected` should.
@@ -50,8 +63,13 @@ impl<'a> Scanner<'a> {
             return Ok(Found::Full);
         }
         let owner = self.owner;
-        let Some(bytes) = self.bytes(offset, FRAME_HEADER_BYTES)? else {
-            return Ok(Found::Fault(Fault::Short, None));
+        let bytes = match self.bytes(offset, FRAME_HEADER_BYTES) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Found::Fault(Fault::Short, None)),
+            Err(error) if is_unreadable(&error) => {
+                return Ok(Found::Fault(Fault::Unreadable, None));
+            }
+            Err(error) => return Err(error),
         };
         let bytes = bytes.try_into().expect("a slice of the asked length");
         let header = match FrameHeader::decode(bytes, owner) {
@@ -64,19 +82,22 @@ impl<'a> Scanner<'a> {
         if offset + header.frame_bytes() > self.limit {
             return Ok(Found::Fault(Fault::Short, Some(header)));
         }
-        let payload =
-            self.bytes(offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize)?;
+        let payload = self.bytes(offset + FRAME_HEADER_BYTES as u64, header.payload_bytes as usize);
         match payload {
-            None => Ok(Found::Fault(Fault::Short, Some(header))),
-            Some(payload) if !header.matches(payload) => {
+            Ok(None) => Ok(Found::Fault(Fault::Short, Some(header))),
+            Ok(Some(payload)) if !header.matches(payload) => {
                 Ok(Found::Fault(Fault::PayloadCrc, Some(header)))
             }
-            Some(_) => Ok(Found::Frame(header)),
+            Ok(Some(_)) => Ok(Found::Frame(header)),
+            Err(error) if is_unreadable(&error) => {
+                Ok(Found::Fault(Fault::Unreadable, Some(header)))
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// The next valid frame behind `offset` with a number above `above`, sought as far as the
-    /// largest frame reaches.
+    /// largest frame reaches. What cannot be read on the way is passed over.
     pub(crate) fn successor(
         &mut self,
         offset: u64,
@@ -85,6 +106,7 @@ impl<'a> Scanner<'a> {
         let end = self.limit.min(offset + FRAME_BYTES_MAX + FRAME_ALIGNMENT).min(self.file_bytes);
         let mut at = offset + FRAME_ALIGNMENT;
         let incarnation = self.owner.incarnation.0.to_le_bytes();
+        let (mut steps, mut whole_from) = (Steps::default(), at);
         while at + FRAME_HEADER_BYTES as u64 <= end {
             match self.file.next_data(at)? {
                 None => return Ok(None),
@@ -94,8 +116,26 @@ impl<'a> Scanner<'a> {
                 }
                 Some(_) => {}
             }
-            let chunk = (end - at).min(CHUNK_BYTES as u64) as usize;
-            let Some(bytes) = self.bytes(at, chunk)? else { return Ok(None) };
+            let mut chunk = (end - at).min(CHUNK_BYTES as u64) as usize;
+            if at < whole_from {
+                // Page by page up to where a refused chunk ended, but for a header on a border.
+                let page = (PAGE_BYTES - at % PAGE_BYTES) as usize;
+                chunk = chunk.min(page.max(FRAME_HEADER_BYTES));
+            }
+            let bytes = match self.bytes(at, chunk) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => return Ok(None),
+                Err(error) if is_unreadable(&error) => {
+                    self.passed_unreadable = true;
+                    if at < whole_from {
+                        at = steps.behind(at);
+                    } else {
+                        whole_from = at + chunk as u64;
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let starts = (0..=bytes.len() - FRAME_HEADER_BYTES).step_by(FRAME_ALIGNMENT as usize);
             // The incarnation is random: looking for it first leaves next to nothing to check.
             let hit = starts.into_iter().find(|&start| bytes[start + 8..start + 16] == incarnation);
@@ -123,11 +163,17 @@ impl<'a> Scanner<'a> {
             let wanted = len.max(CHUNK_BYTES).min((self.file_bytes - offset) as usize);
             self.buffer.resize(wanted, 0);
             self.buffer_at = offset;
-            if let Err(error) = self.file.read_at(offset, &mut self.buffer) {
+            let mut read = self.file.read_at(offset, &mut self.buffer);
+            if wanted > len && read.as_ref().is_err_and(is_unreadable) {
+                // What cannot be read may lie behind what is asked for.
+                self.buffer.truncate(len);
+                read = self.file.read_at(offset, &mut self.buffer);
+            }
+            if let Err(error) = read {
                 self.buffer.clear();
                 return Err(error);
             }
-            self.bytes_read += wanted as u64;
+            self.bytes_read += self.buffer.len() as u64;
         }
         let start = (offset - self.buffer_at) as usize;
         Ok(Some(&self.buffer[start..start + len]))

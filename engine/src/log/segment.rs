@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, File, Fs, Map};
-use crate::log::frame::FrameHeader;
+use crate::log::frame::{Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, Index, IndexEntry, footer_bytes};
 use crate::log::scan::{Found, Scanner};
@@ -59,6 +59,8 @@ pub(crate) struct Segment {
     last_arrival_ms: AtomicU64,
     index: Mutex<KnownIndex>,
     fences: Mutex<Vec<Fence>>,
+    /// Where a read has failed: told of once, and tried again each time.
+    unreadable: Mutex<Vec<u64>>,
     open: Mutex<Option<Arc<OpenSegment>>>,
     /// Every map of the file that was handed to readers: their slices keep one alive after the
     /// cache has let the file go.
@@ -92,6 +94,7 @@ impl Segment {
             last_arrival_ms: AtomicU64::new(0),
             index: Mutex::default(),
             fences: Mutex::default(),
+            unreadable: Mutex::default(),
             open: Mutex::default(),
             maps: Mutex::default(),
             last_used: AtomicU64::new(0),
@@ -171,6 +174,16 @@ impl Segment {
         let is_new = !fences.iter().any(|known| known.offset == fence.offset);
         if is_new {
             fences.push(fence);
+        }
+        is_new
+    }
+
+    /// Takes note of a place that could not be read. Returns whether it was news.
+    pub(crate) fn note_unreadable(&self, offset: u64) -> bool {
+        let mut unreadable = self.unreadable.lock();
+        let is_new = !unreadable.contains(&offset);
+        if is_new {
+            unreadable.push(offset);
         }
         is_new
     }
@@ -268,9 +281,17 @@ impl Segment {
                 }
                 // Damage ends the readable part unless something valid follows it; reading
                 // fences it off when it gets there.
-                Found::Fault(..) => {
+                Found::Fault(fault, _) => {
                     match scanner.successor(offset, extent.next).at("read", path, offset)? {
                         Some((resume, _)) => extent.end = resume,
+                        // All of it counts as readable, and as young, so that whoever reads it
+                        // meets what cannot be read today.
+                        None if fault == Fault::Unreadable || scanner.passed_unreadable => {
+                            let next = SequenceNumber(u64::MAX);
+                            let last_arrival_ms = UNKNOWN_ARRIVAL;
+                            extent = Extent { end: limit, next, last_arrival_ms };
+                            break;
+                        }
                         None => break,
                     }
                 }

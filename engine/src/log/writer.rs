@@ -99,7 +99,7 @@ pub(crate) struct LogWriter {
     unsynced_bytes: u64,
     last_arrival_ms: u64,
     next_segment_bytes: u64,
-    /// Where the log stood when its last segment was sealed.
+    /// Where the log stood when its last segment was sealed, or where recovery has pinned it.
     sealed: Option<Place>,
 }
 
@@ -127,6 +127,8 @@ pub(crate) struct Tail {
     pub(crate) follows_damage: bool,
     pub(crate) last_arrival_ms: u64,
     pub(crate) next_segment_bytes: u64,
+    /// The place to record as long as there is no segment to go on in.
+    pub(crate) pin: Option<Place>,
 }
 
 impl LogWriter {
@@ -155,7 +157,7 @@ impl LogWriter {
             unsynced_bytes: 0,
             last_arrival_ms: tail.last_arrival_ms,
             next_segment_bytes: tail.next_segment_bytes.clamp(first, max),
-            sealed: None,
+            sealed: tail.pin,
         }
     }
 
@@ -338,7 +340,10 @@ impl LogWriter {
             }
             opened => opened.at("open", path, None)?,
         };
-        let header = SegmentHeader::read(file.as_ref(), path)?;
+        let header = match SegmentHeader::read(file.as_ref(), path) {
+            Err(error) if error.is_unreadable() => None,
+            header => header?,
+        };
         let len = file.len().at("stat", path, None)?;
         let usable = header.filter(|header| {
             len == header.segment_bytes && read_footer(file.as_ref(), header).is_none()

@@ -173,7 +173,10 @@ pub fn dump(
         }
         let found = fault.map_or("", Fault::describe);
         let len = file_bytes.saturating_sub(at).min(16) as usize;
-        let bytes = scanner.bytes(at, len).at("read", path, at)?.unwrap_or_default().to_vec();
+        let bytes = match fault {
+            Some(Fault::Unreadable) => Vec::new(),
+            _ => scanner.bytes(at, len).at("read", path, at)?.unwrap_or_default().to_vec(),
+        };
         if !sink(DumpItem::NoFrame { offset: at, found, bytes }) {
             return Ok(());
         }

@@ -3,15 +3,18 @@
 //! Such a frame has [`FLAG_LOST`], a payload of zeros that fills the place, and right checksums.
 //! To cursor, recovery and index it is a frame like any other, except that it holds no records.
 
+use std::path::Path;
+
+use rustix::io::Errno;
+
 use crate::error::{IoContext, Result};
 use crate::fs::File;
 use crate::limits::FRAME_PAYLOAD_BYTES_MAX;
-use crate::log::frame::{FLAG_LOST, FRAME_HEADER_BYTES, FrameHeader, Owner, payload_crc};
+use crate::log::frame::{FLAG_LOST, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner, payload_crc};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, Index, footer_bytes};
 use crate::log::scan::{Found, Scanner};
 use crate::sequence::SequenceNumber;
-use std::path::Path;
 
 const HEADER: u64 = FRAME_HEADER_BYTES as u64;
 const FRAME_MAX: u64 = HEADER + FRAME_PAYLOAD_BYTES_MAX as u64;
@@ -129,8 +132,8 @@ pub(super) fn end_of_made(shares: &[Share]) -> u64 {
 }
 
 /// Writes the footer anew from the frames that stand in the file, zeroes what stands between,
-/// and syncs. Leaves a file alone in which a valid frame stands behind one that is not: a footer
-/// would hide it.
+/// and syncs. Leaves a file alone in which a valid frame stands, or could stand, behind one that
+/// is not: a footer would hide it.
 pub(super) fn rewrite_footer(file: &dyn File, header: &SegmentHeader, path: &Path) -> Result<()> {
     let limit = header.segment_bytes - footer_bytes(header.segment_bytes);
     let mut scanner = Scanner::new(file, header.owner(), limit).at("read", path, None)?;
@@ -140,15 +143,21 @@ pub(super) fn rewrite_footer(file: &dyn File, header: &SegmentHeader, path: &Pat
         next: header.base,
         last_arrival_ms: 0,
     };
-    while let Found::Frame(frame) =
-        scanner.at(footer.end, footer.next).at("read", path, footer.end)?
-    {
+    loop {
+        let frame = match scanner.at(footer.end, footer.next).at("read", path, footer.end)? {
+            Found::Frame(frame) => frame,
+            Found::Fault(Fault::Unreadable, _) => {
+                return Err(Errno::IO.into()).at("read", path, footer.end);
+            }
+            Found::Full | Found::Fault(..) => break,
+        };
         footer.index.note(&frame, footer.end);
         footer.end += frame.frame_bytes();
         footer.next = frame.next();
         footer.last_arrival_ms = frame.last_arrival_ms;
     }
-    if scanner.successor(footer.end, footer.next).at("read", path, footer.end)?.is_some() {
+    let later = scanner.successor(footer.end, footer.next).at("read", path, footer.end)?;
+    if later.is_some() || scanner.passed_unreadable {
         return Ok(());
     }
     file.zero(footer.end, limit - footer.end).at("zero", path, footer.end)?;

@@ -165,7 +165,11 @@ fn read_shards(
         for (base, name) in names {
             let path = dir.join(name);
             let file = fs.open(&path, Access::Read).at("open", &path, None)?;
-            let header = SegmentHeader::read(file.as_ref(), &path)?.filter(|header| {
+            let header = match SegmentHeader::read(file.as_ref(), &path) {
+                Err(error) if error.is_unreadable() => None,
+                header => header?,
+            };
+            let header = header.filter(|header| {
                 let identity = &header.identity;
                 header.base == base && (identity.stream, identity.shard) == (stream, shard)
             });

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::lost::Lost;
 use super::{Finding, FindingKind};
-use crate::catalog::ShardMark;
+use crate::catalog::{Pin, ShardMark};
 use crate::fs::{Access, File, Fs};
 use crate::ids::{ShardId, StreamId};
 use crate::log::frame::FRAME_HEADER_BYTES;
@@ -134,7 +134,9 @@ pub(super) fn survey(fs: &dyn Fs, log: &Log, progress: &mut dyn FnMut(u64)) -> S
 pub(super) fn is_mark_missing(mark: &ShardMark, bases: &[SequenceNumber]) -> bool {
     let is_there = bases.contains(&mark.segment_base);
     let all_trimmed = mark.trim_horizon >= mark.next_sequence;
-    mark.segment_base > SequenceNumber(0) && !is_there && !all_trimmed
+    // The segment of a pin is made by the next commit.
+    let is_made = mark.segment_base > SequenceNumber(0) && mark.pin().is_none();
+    is_made && !is_there && !all_trimmed
 }
 
 struct Walk<'a> {
@@ -195,7 +197,7 @@ impl Walk<'_> {
         let footer = read_footer(file.as_ref(), &header);
         let area_end = header.segment_bytes - footer_bytes(header.segment_bytes);
         let footer = footer.filter(|footer| (FRAMES_START..=area_end).contains(&footer.end));
-        let mark = self.log.mark.filter(|mark| mark.segment_base == base);
+        let mark = self.log.mark.filter(|mark| mark.segment_base == base && mark.pin().is_none());
         let limit = footer.as_ref().map_or(area_end, |footer| footer.end);
         let limit = match mark {
             Some(mark) if self.log.is_online => limit.min(mark.offset),
@@ -379,8 +381,9 @@ impl Walk<'_> {
             if self.lost(&path, 0, next, "no such file") {
                 self.out.holes.push(Hole::Numbers { lost });
             }
-        } else if self.expected < mark.next_sequence {
-            let (next, offset) = (mark.next_sequence, mark.offset);
+        } else if self.expected < mark.next_sequence && mark.pin() != Some(Pin::Gap) {
+            let offset = if mark.pin().is_none() { mark.offset } else { 0 };
+            let next = mark.next_sequence;
             let lost = Lost { first: self.expected, next, arrival_ms: self.arrival_ms };
             if self.lost(&path, offset, next, "the log ends below its recorded end") {
                 self.put_on_record(lost);

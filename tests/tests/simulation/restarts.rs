@@ -146,11 +146,11 @@ fn a_reader_ends_at_a_last_segment_that_lost_its_frames() {
     drop((stream, engine));
     let mut world = world.with(world.fs.crash());
     world.durability = Durability::Os;
-    for _ in 0..2 {
+    for is_old in [false, true] {
         let engine = world.open().unwrap();
         let stream = engine.stream(&name("s")).unwrap();
         let shard = &stream.shards()[0];
-        assert!(read_all(shard, 0).len() >= 5);
+        assert_eq!(read_all(shard, 0).len() >= 5, !is_old);
         world.clock.advance(Duration::from_secs(3 * 24 * 3600));
         engine.housekeeping_step();
         world.clock.advance(Duration::from_secs(11));

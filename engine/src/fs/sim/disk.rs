@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Component, Path};
 
 use rustix::io::Errno;
 
-use super::content::pages;
+use super::content::{SECTOR_BYTES, pages};
 use super::fault::{Cut, Moment, Op, Power};
 use super::file::FileState;
 use super::names::{Change, Ino, Name, Names, ROOT};
@@ -39,6 +40,8 @@ pub(super) struct Disk {
     /// The operation from which on nothing can be reserved.
     pub(super) full_from: Option<u64>,
     read_fails: BTreeSet<Ino>,
+    /// Sectors that cannot be read until they are written.
+    bad_sectors: BTreeSet<(Ino, u64)>,
     full_for: BTreeSet<Ino>,
     /// The read that fails.
     pub(super) read_fails_at: Option<u64>,
@@ -66,6 +69,7 @@ impl Disk {
             failing: None,
             full_from: None,
             read_fails: BTreeSet::new(),
+            bad_sectors: BTreeSet::new(),
             full_for: BTreeSet::new(),
             read_fails_at: None,
             read_flips_at: None,
@@ -129,6 +133,7 @@ impl Disk {
             names,
             next_ino: self.next_ino,
             read_fails: self.read_fails.clone(),
+            bad_sectors: self.bad_sectors.clone(),
             full_for: self.full_for.clone(),
             capacity: self.capacity,
             undurable_slices: self.undurable_slices,
@@ -317,7 +322,9 @@ impl Disk {
         let ordinal = self.reads;
         self.reads += 1;
         let file = self.file(ino)?;
-        if self.read_fails.contains(&ino) || self.read_fails_at == Some(ordinal) {
+        let mut bad = self.bad_sectors.range((ino, 0)..=(ino, u64::MAX));
+        let is_bad = bad.any(|(_, sector)| sectors(offset, buffer.len() as u64).contains(sector));
+        if self.read_fails.contains(&ino) || self.read_fails_at == Some(ordinal) || is_bad {
             return Err(Errno::IO.into());
         }
         if end(offset, buffer.len() as u64)? > file.current().len() {
@@ -350,7 +357,14 @@ impl Disk {
             return Err(self.failing.unwrap_or(Errno::IO).into());
         }
         self.file_mut(ino)?.write(offset, bytes);
+        self.heal(ino, offset, bytes.len() as u64);
         Ok(())
+    }
+
+    /// A disk that is told to write a sector it could not read puts it elsewhere.
+    fn heal(&mut self, ino: Ino, offset: u64, len: u64) {
+        let written = sectors(offset, len);
+        self.bad_sectors.retain(|(other, sector)| *other != ino || !written.contains(sector));
     }
 
     pub(super) fn sync(&mut self, ino: Ino) -> io::Result<()> {
@@ -368,6 +382,7 @@ impl Disk {
         self.check_inside(ino, offset, len)?;
         self.reserve(ino, offset, len)?;
         self.file_mut(ino)?.clear(offset, len);
+        self.heal(ino, offset, len);
         Ok(())
     }
 
@@ -438,12 +453,18 @@ impl Disk {
         self.read_fails.insert(ino);
     }
 
+    pub(super) fn fail_range(&mut self, ino: Ino, range: Range<u64>) {
+        let bad = sectors(range.start, range.end - range.start);
+        self.bad_sectors.extend(bad.map(|sector| (ino, sector)));
+    }
+
     pub(super) fn refuse_space(&mut self, ino: Ino) {
         self.full_for.insert(ino);
     }
 
     pub(super) fn clear_faults(&mut self) {
         self.full_for.clear();
+        self.bad_sectors.clear();
         self.fails.clear();
         self.full_from = None;
         self.read_fails.clear();
@@ -490,4 +511,9 @@ fn end(offset: u64, len: u64) -> io::Result<u64> {
     // The kernel's offsets are signed.
     let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
     end.ok_or_else(|| Errno::INVAL.into())
+}
+
+/// The sectors that a range touches.
+fn sectors(offset: u64, len: u64) -> Range<u64> {
+    offset / SECTOR_BYTES..(offset + len).div_ceil(SECTOR_BYTES)
 }

@@ -96,6 +96,16 @@ pub enum Fault {
         /// The bit of that byte, 0 to 7.
         bit: u8,
     },
+    /// The medium does not give some bytes of a file, until they are written again. It stays so
+    /// after a crash.
+    RangeFails {
+        /// The file, which must exist.
+        path: PathBuf,
+        /// The first of them.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
     /// A file cannot be read any more. It stays so after a crash.
     ReadFails {
         /// The file, which must exist.

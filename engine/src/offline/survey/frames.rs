@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::super::lost::Lost;
 use super::super::{Finding, FindingKind, payload};
 use super::{Hole, Walk};
-use crate::catalog::ShardMark;
+use crate::catalog::{Pin, ShardMark};
 use crate::fs::File;
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
@@ -83,6 +85,10 @@ impl Walk<'_> {
             };
             let frame = match found {
                 Found::Full => break Ended::At(at),
+                Found::Fault(Fault::Unreadable, _) => {
+                    self.unreadable(path, Some(at), &Errno::IO.into(), following);
+                    break Ended::Blocked;
+                }
                 Found::Fault(fault, claim) => {
                     match self.fault(&mut scanner, here, at, fault, claim) {
                         Some(resume) => {
@@ -92,6 +98,10 @@ impl Walk<'_> {
                             }
                             at = resume;
                             continue;
+                        }
+                        None if scanner.passed_unreadable => {
+                            self.unreadable(path, Some(at), &Errno::IO.into(), following);
+                            break Ended::Blocked;
                         }
                         None => break Ended::At(at),
                     }
@@ -187,6 +197,7 @@ impl Walk<'_> {
         let expected = self.expected;
         let is_last = here.following.is_none();
         let marked = self.log.mark.filter(|_| here.mark.is_some() || is_last);
+        let marked = marked.filter(|mark| mark.pin() != Some(Pin::Gap));
         let recorded = marked
             .map(|mark| mark.next_sequence)
             .into_iter()
@@ -196,9 +207,14 @@ impl Walk<'_> {
             || (fault != Fault::Zeros && here.following.is_some_and(|base| base > expected));
         // A place that cannot be read shows no successor.
         let later = later(scanner, at, expected, recorded_above.then_some(here.limit));
+        if later.is_none() && scanner.passed_unreadable {
+            return None;
+        }
         let evidence = Evidence {
             recorded_above,
             proven_above: later.is_some_and(|later| !is_last || later.durable_below > expected),
+            // The caller gives such a place up.
+            hidden_above: false,
         };
         match judge(fault, evidence) {
             Verdict::End => return None,
@@ -265,6 +281,7 @@ fn later(
     expected: SequenceNumber,
     limit: Option<u64>,
 ) -> Option<Later> {
+    scanner.passed_unreadable = false;
     let mut from = at;
     let (offset, first) = loop {
         match scanner.successor(from, expected).ok()? {
