@@ -88,6 +88,10 @@ pub const DURABLE_END_INTERVAL_BYTES: u64 = 8 << 20;
 /// commit syncs in line. It bounds what a power cut can take.
 pub const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 
+/// The highest number that a record can have. At ten million records a second it is reached after
+/// 29,000 years: a file name or a frame that says more was written by someone else. **Frozen.**
+pub const SEQUENCE_NUMBER_MAX: u64 = (1 << 63) - 1;
+
 /// Numbers that an unclean open skips where commits were not synced: above the count of
 /// records that [`UNSYNCED_BYTES_MAX`] plus one frame can hold (an encoded record has at
 /// least 24 bytes: 1.9 million), so that a number a client saw is never used again.

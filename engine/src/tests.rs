@@ -3,6 +3,7 @@
 mod catalog;
 mod ends;
 mod medium;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

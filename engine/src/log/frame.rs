@@ -18,7 +18,7 @@
 use crc32fast::Hasher;
 
 use crate::ids::{Incarnation, ShardId, StreamId};
-use crate::limits::FRAME_PAYLOAD_BYTES_MAX;
+use crate::limits::{FRAME_PAYLOAD_BYTES_MAX, SEQUENCE_NUMBER_MAX};
 use crate::sequence::SequenceNumber;
 
 /// Bytes of a frame's header.
@@ -170,7 +170,7 @@ impl FrameHeader {
             && header.payload_bytes as usize <= FRAME_PAYLOAD_BYTES_MAX
             && header.count >= 1
             && header.base >= SequenceNumber::FIRST
-            && header.base.0.checked_add(u64::from(header.count)).is_some();
+            && header.base.0 <= SEQUENCE_NUMBER_MAX - u64::from(header.count);
         if possible { Ok(header) } else { Err(Fault::Foreign) }
     }
 

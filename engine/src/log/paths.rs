@@ -14,6 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ids::{ShardId, StreamId};
+use crate::limits::SEQUENCE_NUMBER_MAX;
 use crate::sequence::SequenceNumber;
 
 /// The data directory.
@@ -65,11 +66,12 @@ pub(crate) fn segment_name(base: SequenceNumber) -> String {
     format!("{:020}.seg", base.0)
 }
 
-/// The number in a segment's file name, if it is one.
+/// The number in a segment's file name, if it is one that a log can reach.
 pub(crate) fn parse_segment_name(name: &str) -> Option<SequenceNumber> {
     let digits = name.strip_suffix(".seg")?;
     let whole = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    whole.then(|| digits.parse().ok().map(SequenceNumber))?
+    let number = whole.then(|| digits.parse().ok())??;
+    (number <= SEQUENCE_NUMBER_MAX).then_some(SequenceNumber(number))
 }
 
 /// The number that is a directory's whole name, as ids are written.
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn segment_names_read_back_and_others_are_not_ours() {
-        for base in [1, 42, u64::MAX] {
+        for base in [1, 42, SEQUENCE_NUMBER_MAX] {
             let name = segment_name(SequenceNumber(base));
             assert_eq!(parse_segment_name(&name), Some(SequenceNumber(base)));
         }
@@ -92,6 +94,9 @@ mod tests {
             ["", ".seg", "1.seg", "00000000000000000001", "0000000000000000000x.seg", "a.seg"];
         for name in foreign {
             assert_eq!(parse_segment_name(name), None, "{name}");
+        }
+        for beyond in [SEQUENCE_NUMBER_MAX + 1, u64::MAX] {
+            assert_eq!(parse_segment_name(&segment_name(SequenceNumber(beyond))), None);
         }
         assert_eq!(parse_segment_name("99999999999999999999.seg"), None);
         assert_eq!(parse_number("12"), Some(12));
