@@ -30,7 +30,7 @@ pub(super) fn status(error: &OpError) -> Status {
 fn code(kind: Kind) -> Code {
     match kind {
         Kind::ResourceNotFound => Code::NotFound,
-        Kind::ResourceInUse => Code::FailedPrecondition,
+        Kind::ResourceInUse | Kind::NewerFormat => Code::FailedPrecondition,
         Kind::AlreadyExists => Code::AlreadyExists,
         Kind::InvalidArgument | Kind::ExpiredIterator => Code::InvalidArgument,
         Kind::LimitExceeded | Kind::Throttled | Kind::DiskFull => Code::ResourceExhausted,

@@ -40,6 +40,8 @@ pub enum Kind {
     ShuttingDown,
     /// Records are damaged.
     DataLoss,
+    /// Records were written by a newer program, in a format that this one does not know.
+    NewerFormat,
     /// Neither operation nor encoding is known here.
     Unknown,
     /// Our failure, or the machine's.
@@ -48,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::ResourceNotFound,
         Kind::ResourceInUse,
         Kind::AlreadyExists,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::LogHalted,
         Kind::ShuttingDown,
         Kind::DataLoss,
+        Kind::NewerFormat,
         Kind::Unknown,
         Kind::InternalFailure,
     ];
@@ -77,6 +80,7 @@ impl Kind {
             Kind::LogHalted => "LogHaltedException",
             Kind::ShuttingDown => "ShuttingDownException",
             Kind::DataLoss => "DataLossException",
+            Kind::NewerFormat => "NewerFormatException",
             Kind::Unknown => "UnknownOperationException",
             Kind::InternalFailure => "InternalFailure",
         }
@@ -218,6 +222,7 @@ impl From<Error> for OpError {
                 OpError::new(Kind::LogHalted, message).with("shard_id", shard.to_string())
             }
             Error::Damage(damage) => data_loss(&damage),
+            Error::NewerFormat { path, found, known } => newer_format(&path, found, known),
             Error::ShuttingDown => OpError::shutting_down(),
             error if error.is_full() => OpError::new(Kind::DiskFull, Error::DiskFull.to_string()),
             _ => {
@@ -249,6 +254,19 @@ fn data_loss(damage: &Damage) -> OpError {
         .with("next_readable", next_readable.to_string())
         .with("file", file)
         .with("offset", offset.to_string())
+}
+
+fn newer_format(path: &Path, found: u32, known: u32) -> OpError {
+    tracing::error!(file = %path.display(), found, known, "a file has a newer format");
+    let file = below_data(path);
+    let message = format!(
+        "{file} has format version {found}, this server reads up to {known}; it needs the \
+         program that wrote the file"
+    );
+    OpError::new(Kind::NewerFormat, message)
+        .with("file", file)
+        .with("format_version", found.to_string())
+        .with("format_version_known", known.to_string())
 }
 
 /// A segment's path from the data directory down, which is `shards/...`: where the directory
@@ -296,6 +314,15 @@ mod tests {
         let error = OpError::invalid_text("stream_name", &"\0".repeat(1 << 20), "no name");
         assert!(error.message.len() < 1000);
         assert!(!error.message.contains('\0'));
+    }
+
+    #[test]
+    fn a_newer_format_is_named_with_its_version() {
+        let path = "/var/lib/anabranch/shards/1/0/00000000000000000001.seg".into();
+        let error = OpError::from(Error::NewerFormat { path, found: 2, known: 1 });
+        assert_eq!(error.kind, Kind::NewerFormat);
+        assert!(error.message.starts_with("shards/1/0/"), "{}", error.message);
+        assert!(error.metadata.contains(&("format_version", "2".to_owned())));
     }
 
     #[test]
