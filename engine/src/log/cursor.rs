@@ -6,9 +6,6 @@
 //! and where reading goes on, and does so again whenever it is asked for the lost numbers;
 //! asked for later ones, it steps over the damage. What the medium does not give is told in the
 //! same way, but tried again each time.
-//!
-//! It reads through a *window*: one slice of the map that covers the next frames, so that a
-//! page of many frames costs one slice and no copy.
 
 use std::sync::Arc;
 
@@ -16,15 +13,12 @@ use bytes::Bytes;
 
 use crate::error::{Damage, Error, IoContext, Result, is_unreadable};
 use crate::log::LogView;
-use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
+use crate::log::frame::{FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::FRAMES_START;
-use crate::log::scan::Scanner;
-use crate::log::segment::{Fence, OpenSegment, Segment};
+use crate::log::place::{Inside, Place};
+use crate::log::segment::{Fence, Segment};
 use crate::record::{entry, entry_stamp};
 use crate::sequence::SequenceNumber;
-
-/// Bytes of a window, unless a single frame needs more.
-const WINDOW_BYTES: u64 = 1 << 20;
 
 /// How much a page may hold. It holds at least one record if there is one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,28 +52,6 @@ pub(crate) struct LogCursor {
     view: Arc<LogView>,
     position: SequenceNumber,
     place: Option<Place>,
-}
-
-/// Where the frame stands that holds, or follows, the position.
-struct Place {
-    segment: Arc<Segment>,
-    open: Arc<OpenSegment>,
-    owner: Option<Owner>,
-    offset: u64,
-    /// The number that the frame at `offset` has if none are missing.
-    expected: SequenceNumber,
-    /// The frame at `offset`, once its payload was found right, and how far into it we are.
-    inside: Option<Inside>,
-    window: (u64, Bytes),
-}
-
-#[derive(Clone, Copy)]
-struct Inside {
-    header: FrameHeader,
-    /// Payload bytes before `position`.
-    consumed: usize,
-    /// The number of the entry at `consumed`.
-    at: SequenceNumber,
 }
 
 /// What a step of the walk found.
@@ -573,65 +545,6 @@ impl LogCursor {
                 Err(error).at("read", place.segment.path(), place.offset)
             }
         }
-    }
-}
-
-impl Place {
-    /// The header of the frame at the place.
-    fn header_at(&mut self) -> std::io::Result<Result<FrameHeader, Fault>> {
-        let Some(owner) = self.owner else { return Ok(Err(Fault::Foreign)) };
-        let Some(bytes) = self.bytes(self.offset, FRAME_HEADER_BYTES)? else {
-            return Ok(Err(Fault::Short));
-        };
-        let bytes = bytes.as_ref().try_into().expect("a slice of the asked length");
-        Ok(FrameHeader::decode(bytes, owner))
-    }
-
-    /// `len` bytes at `offset`, from the window or a new one; `None` beyond the readable end.
-    fn bytes(&mut self, offset: u64, len: usize) -> std::io::Result<Option<Bytes>> {
-        let end = self.segment.extent().map_or(0, |extent| extent.end);
-        if offset + len as u64 > end {
-            return Ok(None);
-        }
-        let (start, window) = &self.window;
-        let inside = offset >= *start && offset + len as u64 <= start + window.len() as u64;
-        if !inside {
-            let wanted = (len as u64).max(WINDOW_BYTES).min(end - offset) as usize;
-            let mut window = self.open.map.clone().slice(offset, wanted);
-            if wanted > len && window.as_ref().is_err_and(is_unreadable) {
-                // What cannot be read may lie behind what is asked for.
-                window = self.open.map.clone().slice(offset, len);
-            }
-            self.window = (offset, window?);
-        }
-        let from = (offset - self.window.0) as usize;
-        Ok(Some(self.window.1.slice(from..from + len)))
-    }
-
-    /// Where the next valid frame behind damage stands, and its number.
-    fn resume_behind(&self, end: u64) -> Result<Option<(u64, SequenceNumber)>> {
-        let Some(owner) = self.owner else { return Ok(None) };
-        let path = self.segment.path();
-        let mut scanner =
-            Scanner::new(self.open.file.as_ref(), owner, end).at("read", path, self.offset)?;
-        let mut at = self.offset;
-        // The frame that cannot be read may be followed by more of its kind.
-        while at < end {
-            if let Some((resume, header)) =
-                scanner.successor(at, self.expected).at("read", path, at)?
-            {
-                return Ok(Some((resume, header.base)));
-            }
-            at += FRAME_BYTES_MAX;
-        }
-        Ok(None)
-    }
-
-    /// Steps behind a frame.
-    fn pass(&mut self, header: &FrameHeader) {
-        self.offset += header.frame_bytes();
-        self.expected = header.next();
-        self.inside = None;
     }
 }
 

@@ -16,11 +16,13 @@ pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod paths;
+mod place;
 pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod spare;
 pub(crate) mod unreadable;
+pub(crate) mod verdict;
 pub(crate) mod writer;
 
 use std::sync::Arc;

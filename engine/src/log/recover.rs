@@ -22,9 +22,7 @@ use crate::catalog::{Pin, ShardMark};
 use crate::error::{Damage, IoContext, Result};
 use crate::fs::{Access, File, Fs};
 use crate::ids::{ShardId, StreamId};
-use crate::limits::{
-    LOST_NUMBERS_SKIPPED, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX, UNSYNCED_NUMBERS_SKIPPED,
-};
+use crate::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX};
 use crate::log::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Index, footer_bytes};
@@ -32,65 +30,12 @@ use crate::log::paths::{parse_segment_name, segment_name};
 use crate::log::scan::{Found, Scanner};
 use crate::log::segment::{Extent, Fence, Segment, read_footer};
 use crate::log::unreadable::for_each_readable;
+use crate::log::verdict::{EndFacts, Evidence, Verdict, judge, numbers_to_skip};
 use crate::log::writer::{Place, Tail};
 use crate::sequence::SequenceNumber;
 
 /// Bytes that are read at once where all of a file is.
 const CHUNK_BYTES: u64 = 1 << 20;
-
-/// What is known about the bytes where a walk stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Evidence {
-    /// The recorded durable end, the segment's footer or the name of a later segment lies
-    /// above this place.
-    pub(crate) recorded_above: bool,
-    /// A later valid frame of the same life says that numbers from here on were durable.
-    pub(crate) proven_above: bool,
-    /// Bytes behind this place, where a proof would stand, cannot be read.
-    pub(crate) hidden_above: bool,
-}
-
-/// What the place is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
-    /// Nothing was ever written here.
-    End,
-    /// A write that was under way when the power went: cut.
-    Tail,
-    /// Something that was durable is gone: fenced off and reported.
-    Damage,
-}
-
-/// The recovery table of `FORMAT.md`.
-pub(crate) fn judge(fault: Fault, evidence: Evidence) -> Verdict {
-    let Evidence { recorded_above, proven_above, hidden_above } = evidence;
-    match (recorded_above || proven_above || hidden_above, fault) {
-        (true, _) | (false, Fault::Unreadable) => Verdict::Damage,
-        (false, Fault::Zeros) => Verdict::End,
-        (false, _) => Verdict::Tail,
-    }
-}
-
-/// What is known about the end of a log, where numbers above it may be gone without a trace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct EndFacts {
-    /// The last stop was clean: the recorded end is the end.
-    pub(crate) is_clean: bool,
-    /// The last run acknowledged before the sync.
-    pub(crate) is_unsynced: bool,
-    /// What stood at the end is lost, or the segment that would show it was never seen.
-    pub(crate) is_lost: bool,
-}
-
-/// How many numbers to leave out, so that none is used again that a client may have seen.
-pub(crate) fn numbers_to_skip(end: EndFacts) -> u64 {
-    if end.is_clean {
-        return 0;
-    }
-    let unsynced = if end.is_unsynced { UNSYNCED_NUMBERS_SKIPPED } else { 0 };
-    let lost = if end.is_lost { LOST_NUMBERS_SKIPPED } else { 0 };
-    unsynced + lost
-}
 
 /// What an opening log starts from.
 pub(crate) struct Start {

@@ -12,8 +12,8 @@ use crate::fs::File;
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, IndexEntry};
-use crate::log::recover::{Evidence, Verdict, judge};
 use crate::log::scan::{Found, Scanner};
+use crate::log::verdict::{Evidence, Verdict, judge};
 use crate::sequence::SequenceNumber;
 
 /// Bytes between two words about progress inside a segment.
