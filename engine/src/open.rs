@@ -307,7 +307,7 @@ fn nothing(first_sequence: SequenceNumber) -> Recovered {
         tail: Tail {
             active: None,
             next: first_sequence,
-            follows_damage: false,
+            follows: None,
             last_arrival_ms: 0,
             next_segment_bytes: 0,
             pin: None,

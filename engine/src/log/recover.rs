@@ -91,12 +91,14 @@ pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
         mark,
         segments: Vec::new(),
         expected: start.first_sequence,
-        claimed: mark.next_sequence,
+        claimed: mark.next_sequence.max(mark.segment_base),
         last_arrival_ms: mark.newest_arrival_ms,
         damage: Vec::new(),
         ends_in_damage: false,
         is_end_recorded: false,
-        is_pinned: false,
+        is_pin_missing: false,
+        is_behind_pin: false,
+        has_frame: false,
         active: None,
         scanned_bytes: 0,
         truncated_bytes: 0,
@@ -119,7 +121,10 @@ struct Walk<'a> {
     /// The footer of the last segment says how far it went.
     is_end_recorded: bool,
     /// The mark is a pin, and the segment that it announces was never made or is gone.
-    is_pinned: bool,
+    is_pin_missing: bool,
+    /// The mark is a pin, and no frame stands behind it.
+    is_behind_pin: bool,
+    has_frame: bool,
     active: Option<(Arc<Segment>, u64, u64, u64)>,
     scanned_bytes: u64,
     truncated_bytes: u64,
@@ -134,8 +139,8 @@ impl Walk<'_> {
             self.segments.push(Arc::new(Segment::lazy(self.path(base), base)));
         }
         let marked = bases.get(first).filter(|&&base| base == mark.segment_base);
-        let pin = mark.pin().filter(|_| marked.is_none());
-        self.is_pinned = pin.is_some() && first == bases.len();
+        let pin = mark.pin();
+        self.is_pin_missing = pin.is_some() && first == bases.len();
         // Retention may have removed the marked segment; nothing else may.
         let all_trimmed = mark.trim_horizon >= mark.next_sequence;
         let is_named = mark.segment_base > SequenceNumber(0) && pin.is_none();
@@ -146,22 +151,31 @@ impl Walk<'_> {
             self.report(path, 0, from, next.max(from), "no such file");
             self.ends_in_damage = first == bases.len();
         }
+        let mut is_damaged_before = false;
+        if pin == Some(Pin::Damage) {
+            self.walk_damaged_end()?;
+            is_damaged_before = std::mem::take(&mut self.ends_in_damage);
+        }
         self.expected = match (marked, bases.get(first)) {
             (None, Some(&base)) => base,
             _ => mark.next_sequence,
         };
+        self.has_frame = false;
         let is_last = marked.is_some() && first + 1 == bases.len();
-        if self.is_pinned && pin == Some(Pin::Damage) {
-            self.walk_damaged_end()?;
-        } else if self.start.is_clean && is_last && mark.pin().is_none() {
+        if self.start.is_clean && is_last && pin.is_none() {
             self.trust(mark);
         } else {
             for (index, &base) in bases.iter().enumerate().skip(first) {
-                let is_marked = base == mark.segment_base && mark.pin().is_none();
+                let is_marked = base == mark.segment_base && pin.is_none();
                 let offset = if is_marked { mark.offset } else { FRAMES_START };
                 let following = bases.get(index + 1).copied();
                 self.walk_segment(base, offset, following)?;
             }
+        }
+        if pin.is_some() && !self.has_frame && !self.ends_in_damage {
+            // The log still ends where the pin says.
+            self.is_behind_pin = true;
+            self.ends_in_damage = is_damaged_before;
         }
         Ok(self.finish())
     }
@@ -187,16 +201,31 @@ impl Walk<'_> {
     /// Finds again what is lost at the end of a log that a pin says ends in damage.
     fn walk_damaged_end(&mut self) -> Result<()> {
         let next = self.mark.next_sequence;
-        if let Some(last) = self.segments.pop() {
-            self.expected = last.base();
-            return self.walk_segment(last.base(), FRAMES_START, Some(next));
+        let last = self.segments.iter().rposition(|segment| self.may_hold_frames(segment));
+        let behind = self.segments.split_off(last.unwrap_or(0));
+        let (file, from) = match behind.first() {
+            Some(first) => (first.path().to_owned(), first.base()),
+            None => (self.path(self.mark.segment_base), self.mark.trim_horizon),
+        };
+        self.expected = from;
+        for (position, segment) in behind.iter().enumerate() {
+            let following = behind.get(position + 1).map_or(next, |following| following.base());
+            self.walk_segment(segment.base(), FRAMES_START, Some(following))?;
         }
-        let horizon = self.mark.trim_horizon;
-        if horizon < next {
-            self.report(self.path(self.mark.segment_base), 0, horizon, next, "no such file");
+        if self.expected < next && !self.ends_in_damage {
+            self.report(file, 0, self.expected, next, "the log ends below its recorded end");
             self.ends_in_damage = true;
         }
+        self.active = None;
         Ok(())
+    }
+
+    /// Whether a segment begins with anything but the zeros of one that never took a frame.
+    fn may_hold_frames(&self, segment: &Segment) -> bool {
+        let mut start = [1; FRAME_HEADER_BYTES];
+        let read = self.fs.open(segment.path(), Access::Read);
+        let read = read.and_then(|file| file.read_at(FRAMES_START, &mut start));
+        read.is_err() || start != [0; FRAME_HEADER_BYTES]
     }
 
     /// Walks one segment from `offset`, and makes its end fit to be written on.
@@ -371,6 +400,7 @@ impl Walk<'_> {
     }
 
     fn accept(&mut self, frame: &FrameHeader) {
+        self.has_frame = true;
         self.expected = frame.next();
         self.claimed = self.claimed.max(frame.next());
         self.last_arrival_ms = self.last_arrival_ms.max(frame.last_arrival_ms);
@@ -428,33 +458,28 @@ impl Walk<'_> {
         }
         let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
         let has_begun = !self.segments.is_empty() || self.start.mark.is_some();
+        // Behind a pin that stands nothing more is lost than the pin has left out.
+        let is_end_lost = self.ends_in_damage && !self.is_end_recorded && !self.is_behind_pin;
         let leap = numbers_to_skip(EndFacts {
             is_clean: self.start.is_clean,
             is_unsynced: self.start.is_unsynced && has_begun,
-            is_lost: self.is_pinned || (self.ends_in_damage && !self.is_end_recorded),
+            is_lost: self.is_pin_missing || is_end_lost,
         });
-        if leap > 0 || self.is_pinned {
+        if leap > 0 || self.is_pin_missing {
             // The first commit makes a new segment, whose name keeps the leap.
             next = next.plus(leap);
             self.active = None;
         }
-        // Without a segment to go on in, the end is pinned, and so may be shown. What a cut
-        // frame claimed stands nowhere, and another crash may forget it.
+        let pin = if self.ends_in_damage { Pin::Damage } else { Pin::Gap };
+        let is_pinned = self.active.is_none() && has_begun;
+        // A pin is recorded before its number is shown. What a cut frame claimed stands nowhere,
+        // and another crash may forget it.
         let tip = if self.active.is_none() { next } else { self.expected };
-        let pin = match self.ends_in_damage {
-            true => Pin::Damage,
-            false => Pin::Gap,
-        };
-        let pin = (self.active.is_none() && has_begun).then(|| Place {
+        let place = Place {
             segment_base: next,
             offset: pin.offset(),
             next,
             last_arrival_ms: self.last_arrival_ms,
-        });
-        let follows = match self.is_pinned && !self.ends_in_damage {
-            // Where the frames before a pin end is not known: the next one follows a gap.
-            true => SequenceNumber(self.expected.0.saturating_sub(1)),
-            false => self.expected,
         };
         let tip_damage = self.damage.last().filter(|_| self.ends_in_damage).cloned();
         let tip_damage = tip_damage.map(|damage| Damage { next_readable: next, ..damage });
@@ -465,11 +490,11 @@ impl Walk<'_> {
         Recovered {
             tail: Tail {
                 active: self.active,
-                next: follows,
-                follows_damage: self.ends_in_damage,
+                next: tip,
+                follows: (is_pinned || self.is_behind_pin).then_some(pin),
                 last_arrival_ms: self.last_arrival_ms,
                 next_segment_bytes,
-                pin,
+                pin: is_pinned.then_some(place),
             },
             trim_horizon: self.mark.trim_horizon.min(tip),
             segments: self.segments,

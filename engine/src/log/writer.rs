@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::catalog::Pin;
 use crate::entropy::Entropy;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, File, Fs};
@@ -92,8 +93,9 @@ pub(crate) struct LogWriter {
     active: Option<Active>,
     /// The number that follows the last frame. A frame above it follows a gap.
     next: SequenceNumber,
-    /// The gap before the next frame is damage: it is not flagged as harmless.
-    follows_damage: bool,
+    /// What stands before the next frame, where `next` does not tell: a gap, which is flagged as
+    /// harmless, or damage, which is not.
+    follows: Option<Pin>,
     /// Everything below is durable.
     synced: SequenceNumber,
     unsynced_bytes: u64,
@@ -124,7 +126,8 @@ pub(crate) struct Tail {
     /// The segment that takes the next frame, and where; `None`: a new one is made.
     pub(crate) active: Option<(Arc<Segment>, u64, u64, u64)>,
     pub(crate) next: SequenceNumber,
-    pub(crate) follows_damage: bool,
+    /// The numbers before `next` are missing, for this reason.
+    pub(crate) follows: Option<Pin>,
     pub(crate) last_arrival_ms: u64,
     pub(crate) next_segment_bytes: u64,
     /// The place to record as long as there is no segment to go on in.
@@ -152,7 +155,7 @@ impl LogWriter {
             identity,
             active,
             next: tail.next,
-            follows_damage: tail.follows_damage,
+            follows: tail.follows,
             synced: tail.next,
             unsynced_bytes: 0,
             last_arrival_ms: tail.last_arrival_ms,
@@ -175,7 +178,8 @@ impl LogWriter {
         let limit = active.limit();
         let segment = active.segment.clone();
 
-        let flags = if batch.base > self.next && !self.follows_damage { FLAG_GAP } else { 0 };
+        let is_gap = self.follows.map_or(batch.base > self.next, |pin| pin == Pin::Gap);
+        let flags = if is_gap { FLAG_GAP } else { 0 };
         let header = FrameHeader {
             owner,
             flags,
@@ -217,7 +221,7 @@ impl LogWriter {
         }
 
         self.next = header.next();
-        self.follows_damage = false;
+        self.follows = None;
         self.last_arrival_ms = header.last_arrival_ms;
         let active = self.active.as_mut().expect("it was there before the write");
         active.offset = offset + frame_end;
@@ -299,7 +303,11 @@ impl LogWriter {
     fn place(&self, active: &Active) -> Place {
         Place {
             segment_base: active.segment.base(),
-            offset: active.offset,
+            // A segment that no frame stands in tells nothing yet of what is missing before it.
+            offset: match self.follows {
+                Some(pin) if active.offset == FRAMES_START => pin.offset(),
+                _ => active.offset,
+            },
             next: self.next,
             last_arrival_ms: self.last_arrival_ms,
         }

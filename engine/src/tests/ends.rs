@@ -165,3 +165,48 @@ fn numbers_of_a_last_segment_that_is_gone_are_not_used_again() {
         assert_eq!(appended == 11, is_clean, "{appended}");
     }
 }
+
+#[test]
+fn a_segment_that_lost_its_frames_behind_a_pin_hides_neither_a_gap_nor_damage() {
+    for is_damage in [false, true] {
+        let mut world = World::new(1);
+        let paths = segments(&world, 3);
+        if !is_damage {
+            world.durability = Durability::Os;
+            let engine = world.with(world.fs.kill());
+            world = engine;
+            open(&world).0.shut_down().unwrap();
+            drop(open(&world));
+        }
+        world = world.with(world.fs.kill());
+        if is_damage {
+            lose_header(&world, &paths[2]);
+        }
+        // The next segment gets its name, and then its first frame is lost.
+        let (engine, shard) = open(&world);
+        let tip = shard.watermarks().durable;
+        put_now(&engine, &shard, &[b"lost"]).unwrap();
+        drop((shard, engine));
+        world = world.with(world.fs.kill());
+        let (last, bytes) = world.segments().pop().unwrap();
+        let mut content = world.fs.read_file(&last).unwrap();
+        assert_eq!(content.len() as u64, bytes);
+        content[8192..].fill(0);
+        world.fs.write_file(&last, &content);
+        for is_stopped in [false, true, false] {
+            let (engine, shard) = open(&world);
+            assert!(shard.watermarks().durable >= tip);
+            assert_eq!(super::read_from(&shard, 3).is_err(), is_damage, "told at each start");
+            if is_stopped {
+                engine.shut_down().unwrap();
+            }
+            drop((shard, engine));
+            world = world.with(world.fs.kill());
+        }
+        let (engine, shard) = open(&world);
+        put_now(&engine, &shard, &[b"after"]).unwrap();
+        drop((shard, engine));
+        let (_engine, shard) = open(&world.with(world.fs.kill()));
+        assert_eq!(super::read_from(&shard, 3).is_err(), is_damage);
+    }
+}
