@@ -96,9 +96,8 @@ pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
         damage: Vec::new(),
         ends_in_damage: false,
         is_end_recorded: false,
-        is_pin_missing: false,
-        is_behind_pin: false,
-        has_frame: false,
+        ends_at: EndsAt::Frames,
+        frames: 0,
         active: None,
         scanned_bytes: 0,
         truncated_bytes: 0,
@@ -120,11 +119,9 @@ struct Walk<'a> {
     ends_in_damage: bool,
     /// The footer of the last segment says how far it went.
     is_end_recorded: bool,
-    /// The mark is a pin, and the segment that it announces was never made or is gone.
-    is_pin_missing: bool,
-    /// The mark is a pin, and no frame stands behind it.
-    is_behind_pin: bool,
-    has_frame: bool,
+    ends_at: EndsAt,
+    /// Frames found at or behind the mark.
+    frames: u64,
     active: Option<(Arc<Segment>, u64, u64, u64)>,
     scanned_bytes: u64,
     truncated_bytes: u64,
@@ -140,7 +137,6 @@ impl Walk<'_> {
         }
         let marked = bases.get(first).filter(|&&base| base == mark.segment_base);
         let pin = mark.pin();
-        self.is_pin_missing = pin.is_some() && first == bases.len();
         // Retention may have removed the marked segment; nothing else may.
         let all_trimmed = mark.trim_horizon >= mark.next_sequence;
         let is_named = mark.segment_base > SequenceNumber(0) && pin.is_none();
@@ -160,7 +156,7 @@ impl Walk<'_> {
             (None, Some(&base)) => base,
             _ => mark.next_sequence,
         };
-        self.has_frame = false;
+        self.frames = 0;
         let is_last = marked.is_some() && first + 1 == bases.len();
         if self.start.is_clean && is_last && pin.is_none() {
             self.trust(mark);
@@ -172,9 +168,9 @@ impl Walk<'_> {
                 self.walk_segment(base, offset, following)?;
             }
         }
-        if pin.is_some() && !self.has_frame && !self.ends_in_damage {
-            // The log still ends where the pin says.
-            self.is_behind_pin = true;
+        if pin.is_some() && self.frames == 0 && !self.ends_in_damage {
+            let is_made = first < bases.len();
+            self.ends_at = if is_made { EndsAt::Pin } else { EndsAt::PinWithoutSegment };
             self.ends_in_damage = is_damaged_before;
         }
         Ok(self.finish())
@@ -400,7 +396,7 @@ impl Walk<'_> {
     }
 
     fn accept(&mut self, frame: &FrameHeader) {
-        self.has_frame = true;
+        self.frames += 1;
         self.expected = frame.next();
         self.claimed = self.claimed.max(frame.next());
         self.last_arrival_ms = self.last_arrival_ms.max(frame.last_arrival_ms);
@@ -458,14 +454,17 @@ impl Walk<'_> {
         }
         let mut next = self.expected.max(self.claimed).max(self.mark.next_sequence);
         let has_begun = !self.segments.is_empty() || self.start.mark.is_some();
-        // Behind a pin that stands nothing more is lost than the pin has left out.
-        let is_end_lost = self.ends_in_damage && !self.is_end_recorded && !self.is_behind_pin;
         let leap = numbers_to_skip(EndFacts {
             is_clean: self.start.is_clean,
             is_unsynced: self.start.is_unsynced && has_begun,
-            is_lost: self.is_pin_missing || is_end_lost,
+            is_lost: match self.ends_at {
+                EndsAt::Frames => self.ends_in_damage && !self.is_end_recorded,
+                // Nothing more is lost than the pin has left out.
+                EndsAt::Pin => false,
+                EndsAt::PinWithoutSegment => true,
+            },
         });
-        if leap > 0 || self.is_pin_missing {
+        if leap > 0 || self.ends_at == EndsAt::PinWithoutSegment {
             // The first commit makes a new segment, whose name keeps the leap.
             next = next.plus(leap);
             self.active = None;
@@ -491,7 +490,7 @@ impl Walk<'_> {
             tail: Tail {
                 active: self.active,
                 next: tip,
-                follows: (is_pinned || self.is_behind_pin).then_some(pin),
+                follows: (is_pinned || self.ends_at != EndsAt::Frames).then_some(pin),
                 last_arrival_ms: self.last_arrival_ms,
                 next_segment_bytes,
                 pin: is_pinned.then_some(place),
@@ -506,6 +505,17 @@ impl Walk<'_> {
             truncated_bytes: self.truncated_bytes,
         }
     }
+}
+
+/// What the end of a log is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndsAt {
+    /// Where its last frame ends, as far as that can be found.
+    Frames,
+    /// A pin: its segment holds no frame.
+    Pin,
+    /// A pin whose segment was never made, or is gone.
+    PinWithoutSegment,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
