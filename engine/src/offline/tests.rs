@@ -577,3 +577,48 @@ fn another_directory_is_refused_and_left_alone() {
     assert!(rebuild_catalog(&world.environment(), Path::new(DATA), true).is_err());
     assert_eq!(image(&world.fs), before);
 }
+
+#[test]
+fn a_pin_is_no_damage_where_it_follows_a_gap_and_is_mended_where_it_follows_damage() {
+    use crate::Durability;
+
+    // A leap: the mark tells of numbers that no frame has.
+    let world = World { durability: Durability::Os, ..World::new(1) };
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    put_now(&engine, &stream.shards()[0], &[b"kept"]).unwrap();
+    drop((stream, engine));
+    let world = world.with(world.fs.kill());
+    world.open().unwrap().shut_down().unwrap();
+    for mode in [Mode::Offline, Mode::Online] {
+        assert_eq!(damage(&check_as(&world, mode)), Vec::<&Finding>::new());
+    }
+
+    // Damage at the end: told, mended, and then no more.
+    let world = one_shard(2, 3, 100);
+    let (path, _) = world.segments().pop().unwrap();
+    world.fs.remove(&path).unwrap();
+    world.open().unwrap().shut_down().unwrap();
+    assert!(!damage(&check(&world)).is_empty());
+    mend(&world);
+    assert_mended(&world);
+    let engine = world.open().unwrap();
+    assert_eq!(engine.report().damage, []);
+    let stream = engine.stream(&name("s")).unwrap();
+    let shard = &stream.shards()[0];
+    assert_eq!(read_all(shard).unwrap(), []);
+    put_now(&engine, shard, &[b"after"]).unwrap();
+    assert_eq!(read_all(shard).unwrap(), [(4, b"after".to_vec())]);
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_shown_and_not_mended() {
+    let world = one_shard(3, 30, 3000);
+    let (path, _) = world.segments().pop().unwrap();
+    let before = image(&world.fs);
+    world.fs.inject(Fault::RangeFails { path: path.clone(), offset: 50_000, bytes: 600 });
+    assert_eq!(damage(&check(&world)).len(), 1);
+    let report = repair(&world.environment(), Path::new(DATA), true).unwrap();
+    assert_eq!(report.refused.len(), 1, "{report:?}");
+    assert_eq!(world.fs.read_file(&path).as_ref(), before.get(&path));
+}

@@ -113,28 +113,24 @@ fn a_run_whose_start_could_not_be_recorded_takes_no_record_before_it_is() {
 }
 
 #[test]
-fn concurrent_registrations_stay_within_the_limit() {
+fn registrations_under_way_count_against_the_limit() {
     let world = World::new(1);
     let (engine, stream) = one_record(&world);
-    let (threads, rounds) = (8, 4);
-    let start = Barrier::new(threads);
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (engine, stream, start) = (&engine, &stream, &start);
-            scope.spawn(move || {
-                start.wait();
-                for round in 0..rounds {
-                    let consumer: ConsumerName = format!("c{thread}-{round}").parse().unwrap();
-                    let _ = engine.register_consumer(stream, &consumer);
-                }
-            });
-        }
-    });
-    assert_eq!(stream.consumers().len(), 20);
-    drop(engine);
-    let world = world.with(world.fs.kill());
-    let again = world.open().unwrap().stream(&name("s")).unwrap();
-    assert_eq!(again.consumers(), stream.consumers());
+    let consumer = |number: u32| -> ConsumerName { format!("c{number}").parse().unwrap() };
+    for number in 0..18 {
+        engine.register_consumer(&stream, &consumer(number)).unwrap();
+    }
+    // Two calls that write the catalog now.
+    for number in 18..20 {
+        stream.begin_registration(&consumer(number)).unwrap();
+    }
+    let error = engine.register_consumer(&stream, &consumer(20)).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { max: 20, .. }), "{error}");
+    let error = engine.register_consumer(&stream, &consumer(19)).unwrap_err();
+    assert!(matches!(error, Error::ConsumerExists { .. }), "{error}");
+    stream.give_up_registration(&consumer(19));
+    engine.register_consumer(&stream, &consumer(20)).unwrap();
+    assert_eq!(stream.consumers().len(), 19);
 }
 
 #[test]
