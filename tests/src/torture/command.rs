@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn names_of_checks_are_unique_and_well_formed() {
         let mut names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
-        let is_plain = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_plain = |name: &&str| name.bytes().all(is_part);
         assert!(names.iter().all(is_plain), "{names:?}");
         names.sort_unstable();
         names.dedup();
