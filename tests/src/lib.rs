@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checker;
 pub mod simulation;
 pub mod support;
 pub mod torture;
