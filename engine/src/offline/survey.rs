@@ -315,13 +315,14 @@ impl Walk<'_> {
 
     fn look_at_footer(&mut self, file: &dyn File, here: &Here<'_>, end: u64) {
         let Some(footer) = here.footer else {
+            let footer_at = Some(here.area_end);
             if here.following.is_some() && !self.log.is_online {
                 let found = "no valid footer; the index is rebuilt when it is needed";
-                self.tell(FindingKind::Harmless, here.path, None, found);
+                self.tell(FindingKind::Harmless, here.path, footer_at, found);
                 self.footer_hole(here);
             } else if !self.log.is_online && is_no_footer(file, here.header) {
                 let found = "bytes where the footer goes that are none; nobody needs them";
-                self.tell(FindingKind::Harmless, here.path, None, found);
+                self.tell(FindingKind::Harmless, here.path, footer_at, found);
             }
             return;
         };
