@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::{IoContext, Result, is_unreadable};
+use crate::error::{IoContext, Result};
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
 use crate::log::scan::Scanner;
 use crate::log::segment::{OpenSegment, Segment};
@@ -60,8 +60,9 @@ impl Place {
         if !inside {
             let wanted = (len as u64).max(WINDOW_BYTES).min(end - offset) as usize;
             let mut window = self.open.map.clone().slice(offset, wanted);
-            if wanted > len && window.as_ref().is_err_and(is_unreadable) {
-                // What cannot be read may lie behind what is asked for.
+            if wanted > len && window.is_err() {
+                // What cannot be read may lie behind what is asked for, and so may the end of a
+                // file that was cut.
                 window = self.open.map.clone().slice(offset, len);
             }
             self.window = (offset, window?);
