@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checker;
+pub mod damage;
 pub mod simulation;
 pub mod support;
 pub mod torture;

@@ -37,6 +37,7 @@
 
 mod command;
 pub mod cuts;
+mod damage;
 mod figures;
 mod need;
 mod plan;
@@ -50,7 +51,19 @@ pub use need::{Missing, Need};
 pub use plan::Plan;
 
 /// All checks, in the order in which they run: the cheapest first.
-const CHECKS: &[Check] = &[simulated::CHECK, cuts::KILLS, cuts::EXT4, cuts::XFS, cuts::MACHINE];
+const CHECKS: &[Check] = &[
+    damage::METADATA,
+    damage::INDEX,
+    damage::STALE,
+    damage::TRUNCATIONS,
+    damage::CATALOG_BITS,
+    simulated::CHECK,
+    damage::SEGMENT_BITS,
+    cuts::KILLS,
+    cuts::EXT4,
+    cuts::XFS,
+    cuts::MACHINE,
+];
 
 /// In the environment, with any value: a check that cannot run here counts as failed.
 pub const NO_SKIPS: &str = "ANABRANCH_TORTURE_NO_SKIPS";

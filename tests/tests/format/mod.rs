@@ -1,7 +1,6 @@
 //! The bytes on disk: written by hand from `engine/FORMAT.md`, cut and flipped everywhere, and
 //! held as golden files.
 
-mod bytes;
 mod cuts_and_flips;
 mod golden;
 mod recovery_table;

@@ -3,7 +3,8 @@
 //! Two good frames stand before the place, with the numbers 1 and 2. What is found there, where
 //! number 3 should be, and the evidence that more was durable, decide.
 
-use super::bytes::{FRAMES_START, Frame, data, footer, footer_bytes};
+use anabranch_tests::damage::bytes::{Frame, data, footer};
+use anabranch_tests::damage::layout::{FRAMES_START, footer_bytes};
 use anabranch_tests::support::{START_MS, World, name, put_now, read_over_damage};
 
 const SEGMENT: &str = "/data/shards/1/0/00000000000000000001.seg";

@@ -1,24 +1,30 @@
 //! Frames and footers as `engine/FORMAT.md` describes them, written without the engine's code.
 
-/// Where the frames of a segment begin.
-pub(crate) const FRAMES_START: usize = 8192;
+use super::layout::footer_bytes;
 
 /// A frame of one record per number, to be bent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) incarnation: [u8; 8],
-    pub(crate) stream: u64,
-    pub(crate) shard: u32,
-    pub(crate) flags: u16,
-    pub(crate) base: u64,
-    pub(crate) arrival_ms: u64,
-    pub(crate) durable_below: u64,
+pub struct Frame {
+    /// Of the segment.
+    pub incarnation: [u8; 8],
+    /// The stream's id.
+    pub stream: u64,
+    /// The shard's index.
+    pub shard: u32,
+    /// 1 gap, 2 lost.
+    pub flags: u16,
+    /// The number of its record.
+    pub base: u64,
+    /// When that arrived.
+    pub arrival_ms: u64,
+    /// What it proves.
+    pub durable_below: u64,
     /// Claimed in place of the true length.
-    pub(crate) payload_bytes: Option<u32>,
+    pub payload_bytes: Option<u32>,
 }
 
 /// The data of the record with that number.
-pub(crate) fn data(number: u64) -> Vec<u8> {
+pub fn data(number: u64) -> Vec<u8> {
     format!("the record with the number {number}").into_bytes()
 }
 
@@ -31,7 +37,8 @@ fn crc(parts: &[&[u8]]) -> [u8; 4] {
 }
 
 impl Frame {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Its bytes, up to the next multiple of 8.
+    pub fn encode(&self) -> Vec<u8> {
         let payload = record(self.base, self.arrival_ms);
         let mut head = Vec::new();
         head.extend(b"AFRM");
@@ -74,13 +81,8 @@ fn record(number: u64, arrival_ms: u64) -> Vec<u8> {
     entry
 }
 
-/// Bytes kept for the footer of a segment of that length.
-pub(crate) fn footer_bytes(segment_bytes: usize) -> usize {
-    (24 * (segment_bytes / 65_536 + 2) + 64).next_multiple_of(4096)
-}
-
 /// A footer without entries that says where the segment ends.
-pub(crate) fn footer(segment_bytes: usize, incarnation: [u8; 8], end: u64, next: u64) -> Vec<u8> {
+pub fn footer(segment_bytes: usize, incarnation: [u8; 8], end: u64, next: u64) -> Vec<u8> {
     let mut out = vec![0; footer_bytes(segment_bytes)];
     let trailer = out.len() - 64;
     out[trailer..trailer + 8].copy_from_slice(b"ANABRIDX");

@@ -1,0 +1,164 @@
+//! Damage on purpose: every bit, every cut, stale bytes, lost indexes and lost metadata.
+//!
+//! The work is done in [`crate::damage`]; here stand its sizes and its figures. A violation ends
+//! a check after a few of its kind.
+
+use anyhow::Result;
+
+use super::{Check, Figures, Plan};
+use crate::damage::subject::Stop;
+use crate::damage::{Tally, catalog_bits, index, metadata, segment_bits, stale, truncations};
+
+pub(super) const SEGMENT_BITS: Check = Check {
+    name: "segment-bits",
+    tier: "A",
+    rows: &["R7"],
+    about: "every bit of a shard of 256 KiB flipped, one at a time",
+    needs: &[],
+    run: run_segment_bits,
+};
+
+pub(super) const CATALOG_BITS: Check = Check {
+    name: "catalog-bits",
+    tier: "A",
+    rows: &["R7", "R11"],
+    about: "every bit of a catalog flipped, one at a time",
+    needs: &[],
+    run: run_catalog_bits,
+};
+
+pub(super) const TRUNCATIONS: Check = Check {
+    name: "truncations",
+    tier: "A",
+    rows: &["R8"],
+    about: "a segment cut at every byte of its last 64 KiB, and before",
+    needs: &[],
+    run: run_truncations,
+};
+
+pub(super) const STALE: Check = Check {
+    name: "stale",
+    tier: "A",
+    rows: &["R9"],
+    about: "valid frames of other lives behind the tail",
+    needs: &[],
+    run: run_stale,
+};
+
+pub(super) const INDEX: Check = Check {
+    name: "index",
+    tier: "A",
+    rows: &["R10"],
+    about: "indexes removed, damaged and exchanged",
+    needs: &[],
+    run: run_index,
+};
+
+pub(super) const METADATA: Check = Check {
+    name: "metadata",
+    tier: "A",
+    rows: &["R11"],
+    about: "catalog missing, damaged or foreign, lock file gone",
+    needs: &[],
+    run: run_metadata,
+};
+
+/// Adds the violations of a tally, and what they were.
+fn violations(figures: &mut Figures, name: &str, tally: &Tally) {
+    figures.zero(name, tally.violations());
+    tally.examples().into_iter().for_each(|example| figures.remark(example));
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_segment_bits(plan: &Plan) -> Result<Figures> {
+    // The sealed segment has bits of every kind. Without a footer there is little else.
+    let runs = [(Stop::Sealed, 1), (Stop::Clean, plan.size(61, 1))];
+    let bits: u64 = (256 << 10) * 8;
+    plan.total(runs.iter().map(|(_, stride)| bits / stride).sum());
+    let mut figures = Figures::default();
+    for (stop, stride) in runs {
+        let of = if stop == Stop::Sealed { "sealed" } else { "not sealed" };
+        plan.say(of);
+        let found = segment_bits::run(stop, (0, stride), &|flips| plan.advance(flips));
+        let flips = found.reports.cases();
+        figures.at_least(format!("bits flipped, {of}"), flips, bits / stride);
+        figures.told(format!("of them meaningful, {of}"), found.meaningful.cases());
+        figures.told(format!("of them redundant, {of}"), found.redundant.cases());
+        figures.told(format!("of them idle, {of}"), found.idle.cases());
+        violations(&mut figures, &format!("not reported as FORMAT.md says, {of}"), &found.reports);
+        let name = format!("wrong bytes, or more lost than the frame, {of}");
+        violations(&mut figures, &name, &found.served);
+    }
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_catalog_bits(plan: &Plan) -> Result<Figures> {
+    // It counts bits as it goes: how large the catalog is, the library decides.
+    let found = catalog_bits::run((0, 1), &|flips| plan.advance(flips));
+    let mut figures = Figures::default();
+    let flips = found.harmless.cases() + found.refused.cases();
+    figures.at_least("bits flipped", flips, 400_000);
+    figures.told("of them harmless", found.harmless.cases());
+    figures.told("of them refused at the start", found.refused.cases());
+    figures.told("harmless ones lived with", found.lived_with.cases());
+    figures.told("refused ones repaired", found.repaired.cases());
+    violations(&mut figures, "read otherwise than before", &found.harmless);
+    violations(&mut figures, "refused without naming the repair, or not reported", &found.refused);
+    violations(&mut figures, "lost something later", &found.lived_with);
+    violations(&mut figures, "streams not back after the repair", &found.repaired);
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_truncations(plan: &Plan) -> Result<Figures> {
+    let before = plan.size(31, 1);
+    plan.total(3 * ((64 << 10) + (192 << 10) / before));
+    let mut figures = Figures::default();
+    for stop in [Stop::Sealed, Stop::Clean, Stop::Killed] {
+        let found = truncations::run(stop, (1, before), &|cuts| plan.advance(cuts));
+        let of = format!("{stop:?}").to_lowercase();
+        let all = found.damage.cases() + found.tail.cases();
+        figures.at_least(format!("cuts, {of}"), all, 64 << 10);
+        figures.told(format!("of them damage, {of}"), found.damage.cases());
+        violations(&mut figures, &format!("damage taken for a tail, {of}"), &found.damage);
+        violations(&mut figures, &format!("a tail taken for damage, {of}"), &found.tail);
+    }
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_stale(plan: &Plan) -> Result<Figures> {
+    let count = plan.size(10_000, 300_000);
+    plan.total(3 * count);
+    let mut figures = Figures::default();
+    for stop in [Stop::Sealed, Stop::Clean, Stop::Killed] {
+        let found = stale::run(stop, plan.seed(), count, &|files| plan.advance(files));
+        let of = format!("{stop:?}").to_lowercase();
+        figures.told(format!("files with stale frames, {of}"), found.cases());
+        violations(&mut figures, &format!("resurrected or taken for evidence, {of}"), &found);
+    }
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_index(plan: &Plan) -> Result<Figures> {
+    let count = plan.size(2_000, 50_000);
+    plan.total(count);
+    let found = index::run(plan.seed(), count, &|indexes| plan.advance(indexes));
+    let mut figures = Figures::default();
+    figures.told("indexes lost", found.cases());
+    violations(&mut figures, "other answers, or not rebuilt to the byte", &found);
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_metadata(plan: &Plan) -> Result<Figures> {
+    let count = plan.size(5_000, 100_000);
+    plan.total(count);
+    let found = metadata::run(plan.seed(), count, &|losses| plan.advance(losses));
+    let mut figures = Figures::default();
+    figures.told("losses of metadata", found.cases());
+    violations(&mut figures, "streams or segments lost", &found);
+    Ok(figures)
+}
