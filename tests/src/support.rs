@@ -12,7 +12,7 @@ use anabranch_engine::record::{EncodedRecord, PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{
     AppendTicket, Appended, Damage, Durability, Engine, EngineOptions, Environment, Error, Page,
-    ReadLimit, Result, Shard,
+    ReadLimit, Result, SegmentBytes, Shard,
 };
 use parking_lot::Mutex;
 
@@ -72,6 +72,8 @@ pub struct World {
     pub entropy: Arc<Seeded>,
     /// The mode of the next run.
     pub durability: Durability,
+    /// Small ones make rolls cheap.
+    pub segment_bytes: SegmentBytes,
 }
 
 impl World {
@@ -82,6 +84,7 @@ impl World {
             clock: Arc::new(ManualClock::new(START_MS)),
             entropy: Arc::new(Seeded::new(seed)),
             durability: Durability::Fsync,
+            segment_bytes: SegmentBytes::default(),
         }
     }
 
@@ -92,6 +95,7 @@ impl World {
             // One thread, so that a seed decides everything.
             recovery_threads: 1,
             open_segments_max: 4,
+            segment_bytes: self.segment_bytes,
             ..EngineOptions::new("/data")
         };
         let environment = Environment {
@@ -110,6 +114,7 @@ impl World {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             durability: self.durability,
+            segment_bytes: self.segment_bytes,
         }
     }
 

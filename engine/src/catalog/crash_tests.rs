@@ -42,6 +42,7 @@ fn sweep(steps: &[Step], seed: u64, restart: impl Fn(&SimFs) -> SimFs) {
         let expected = live_until_error(&fs, steps);
         let is_through = disk.ops() <= ordinal;
         let restarted = restart(&disk);
+        restarted.crash_at(u64::MAX);
         let fs = shared(&restarted);
         let (catalog, contents) = if let Some([before, after]) = expected {
             let (catalog, contents) = open(&fs, Path::new(DATA));

@@ -70,7 +70,8 @@ impl SimFs {
     }
 
     /// Ends the process: the disk as the next process finds it. Everything that was written
-    /// is there, durable or not; everything that was open fails, and locks are free.
+    /// is there, durable or not; everything that was open fails, and locks are free. The machine
+    /// goes on: operations are counted on, and a cut that is still to come stays.
     #[must_use = "this disk is dead now; the result is the one to go on with"]
     pub fn kill(&self) -> SimFs {
         SimFs::from_disk(self.disk.lock().after_kill())

@@ -16,5 +16,6 @@ mod operation;
 mod run;
 
 pub use faults::flip_some;
+pub(crate) use model::pool;
 pub use operation::{Batch, Operation, Restart, Trouble};
 pub use run::{Settings, Simulation, Totals};

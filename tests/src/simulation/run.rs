@@ -517,6 +517,7 @@ impl Simulation {
             Restart::Kill => {
                 self.end();
                 self.world = self.world.with(self.world.fs.kill());
+                self.world.fs.crash_at(u64::MAX);
                 self.cut_at = None;
                 self.open(Ended::Killed);
             }

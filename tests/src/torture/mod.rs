@@ -42,6 +42,7 @@ mod figures;
 mod need;
 mod plan;
 mod simulated;
+mod strict;
 
 use std::process::Command;
 
@@ -52,6 +53,7 @@ pub use plan::Plan;
 
 /// All checks, in the order in which they run: the cheapest first.
 const CHECKS: &[Check] = &[
+    strict::SWEEP,
     damage::METADATA,
     damage::INDEX,
     damage::STALE,

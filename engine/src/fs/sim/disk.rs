@@ -121,7 +121,10 @@ impl Disk {
     pub(super) fn after_kill(&mut self) -> Disk {
         let files = self.files.iter();
         let files = files.map(|(ino, file)| (*ino, file.after_kill())).collect();
-        self.successor(self.names.clone(), files)
+        let cut = self.cut.filter(|_| !self.is_dead);
+        let (ops, ops_of, reads) = (self.ops, self.ops_of, self.reads);
+        // The machine goes on, and counts on.
+        Disk { ops, ops_of, reads, cut, ..self.successor(self.names.clone(), files) }
     }
 
     /// What is wrong with the disk itself stays wrong: it is full, and cannot be read.
