@@ -16,6 +16,8 @@ mod stream;
 mod tail;
 mod write;
 
+pub use output::table;
+
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;

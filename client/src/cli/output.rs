@@ -51,7 +51,7 @@ pub(super) fn print_list(
 }
 
 /// A table without lines, which reads well and cuts well with awk.
-fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.to_vec());

@@ -334,14 +334,17 @@ impl Put {
         let rate = self.acknowledged as f64 / seconds.max(1e-9);
         let milliseconds = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1000.0;
         let (p50, p99) = (milliseconds(0.5), milliseconds(0.99));
-        let words = format!(
-            "{} records, {} in {seconds:.1} s: {} records/s, {}/s; acknowledged in {p50:.2} ms \
-             (p50), {p99:.2} ms (p99)",
-            count(self.acknowledged),
-            bytes(self.acknowledged_bytes as f64),
-            count(rate as u64),
-            bytes(self.acknowledged_bytes as f64 / seconds.max(1e-9)),
-        );
+        let words = match self.acknowledged {
+            0 => format!("0 records in {seconds:.1} s"),
+            _ => format!(
+                "{} records, {} in {seconds:.1} s: {} records/s, {}/s; acknowledged in {p50:.2} \
+                 ms (p50), {p99:.2} ms (p99)",
+                count(self.acknowledged),
+                bytes(self.acknowledged_bytes as f64),
+                count(rate as u64),
+                bytes(self.acknowledged_bytes as f64 / seconds.max(1e-9)),
+            ),
+        };
         let object = json!({
             "stream_name": stream,
             "records": self.acknowledged,

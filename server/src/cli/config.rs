@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use anabranch_client::cli::{Global, OutputFormat};
+use anabranch_client::cli::{Global, OutputFormat, table};
 use clap::{Args, Subcommand};
-use comfy_table::{Table, presets};
 
 use super::{USAGE, fail, print};
 use crate::config::{Config, ConfigError, Layer, Setting, resolve};
@@ -50,13 +49,10 @@ fn render(settings: &[Setting], output: OutputFormat) -> String {
     let json = |setting| serde_json::to_string(setting).expect("a setting is plain text");
     match output {
         OutputFormat::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
-            table.set_header(["SETTING", "VALUE", "ORIGIN"]);
-            for setting in settings {
-                table.add_row([setting.name, setting.value.as_str(), &setting.origin.to_string()]);
-            }
-            format!("{}\n", table.trim_fmt())
+            let row = |setting: &Setting| {
+                vec![setting.name.to_owned(), setting.value.clone(), setting.origin.to_string()]
+            };
+            table(&["SETTING", "VALUE", "ORIGIN"], settings.iter().map(row).collect())
         }
         OutputFormat::Json => {
             let objects: Vec<_> = settings.iter().map(json).collect();

@@ -177,10 +177,15 @@ fn welcome(config: &Config, server: &RunningServer, style: Style) -> String {
     }
     lines.extend([String::new(), "Next:".to_owned()]);
     let server = other_server(server.address());
-    lines.extend(
-        ["stream create orders --shards 4", "put orders FILE", "tail orders --from trim-horizon"]
-            .map(|command| format!("  anabranch {server}{command}")),
-    );
+    let paste = |command| format!("  anabranch {server}{command}");
+    // A stream that was asked for at the start is there already.
+    let made = config.streams.first().map(|stream| stream.name.to_string());
+    if made.is_none() {
+        lines.push(paste("stream create orders --shards 4".to_owned()));
+    }
+    let name = made.unwrap_or_else(|| "orders".to_owned());
+    lines.push(paste(format!("put {name} FILE")));
+    lines.push(paste(format!("tail {name} --from trim-horizon")));
     lines.join("\n") + "\n\n"
 }
 
