@@ -481,7 +481,7 @@ fn the_ready_line_is_the_first_and_only_line_on_standard_output() {
     // The words for people come after the line for programs.
     server.stop();
     let log = std::fs::read_to_string(data_dir.with_extension("log")).unwrap();
-    for words in ["clients", "data", "durability", "tail orders --from trim-horizon"] {
+    for words in ["clients", "data", "durability", "tail lines --from trim-horizon"] {
         assert!(log.contains(words), "{words}: {log}");
     }
 }
