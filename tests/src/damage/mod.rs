@@ -12,9 +12,11 @@ pub mod catalog_bits;
 pub mod index;
 pub mod layout;
 pub mod metadata;
+pub mod readers;
 pub mod segment_bits;
 pub mod stale;
 pub mod subject;
+pub mod tokens;
 pub mod truncations;
 
 use std::sync::atomic::{AtomicU64, Ordering};

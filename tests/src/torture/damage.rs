@@ -3,11 +3,15 @@
 //! The work is done in [`crate::damage`]; here stand its sizes and its figures. A violation ends
 //! a check after a few of its kind.
 
+mod external;
+
 use anyhow::Result;
 
 use super::{Check, Figures, Plan};
 use crate::damage::subject::Stop;
-use crate::damage::{Tally, catalog_bits, index, metadata, segment_bits, stale, truncations};
+use crate::damage::{
+    Tally, catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
+};
 
 pub(super) const SEGMENT_BITS: Check = Check {
     name: "segment-bits",
@@ -61,6 +65,24 @@ pub(super) const METADATA: Check = Check {
     about: "catalog missing, damaged or foreign, lock file gone",
     needs: &[],
     run: run_metadata,
+};
+
+pub(super) const ITERATORS: Check = Check {
+    name: "iterators",
+    tier: "A",
+    rows: &["R19"],
+    about: "every byte of shard iterators changed to every other",
+    needs: &[],
+    run: run_iterators,
+};
+
+pub(super) const READERS: Check = Check {
+    name: "readers",
+    tier: "real",
+    rows: &["R13"],
+    about: "maps that are read while retention takes their files, and files cut under a server",
+    needs: &[],
+    run: run_readers,
 };
 
 /// Adds the violations of a tally, and what they were.
@@ -160,5 +182,34 @@ fn run_metadata(plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::default();
     figures.told("losses of metadata", found.cases());
     violations(&mut figures, "streams or segments lost", &found);
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_iterators(plan: &Plan) -> Result<Figures> {
+    // The bytes of the three tokens.
+    plan.total(600);
+    let found = tokens::run(1, &|bytes| plan.advance(bytes));
+    let mut figures = Figures::default();
+    figures.at_least("forged iterators", found.forged.cases(), 512 * 255);
+    violations(&mut figures, "of them accepted", &found.forged);
+    figures.told("true iterators, over a restart and elsewhere", found.good.cases());
+    violations(&mut figures, "of them treated wrongly", &found.good);
+    Ok(figures)
+}
+
+fn run_readers(plan: &Plan) -> Result<Figures> {
+    let (rounds, files) = (plan.size(40, 1_000), plan.size(20, 300));
+    plan.total(rounds + files);
+    let found = readers::run(plan.scratch(), plan.seed(), rounds, &|rounds| plan.advance(rounds));
+    let mut figures = Figures::default();
+    figures.told("rounds of retention beside readers", found.rounds.cases());
+    figures.at_least("segments taken", found.taken, rounds);
+    figures.told("slices held meanwhile", found.held.cases());
+    violations(&mut figures, "slices that changed", &found.held);
+    violations(&mut figures, "reads that failed or gave wrong bytes", &found.rounds);
+    let cut = external::run(plan, files)?;
+    figures.told("files cut under a server", cut.cases());
+    violations(&mut figures, "servers that died, or losses not told", &cut);
     Ok(figures)
 }

@@ -55,11 +55,13 @@ pub use plan::Plan;
 const CHECKS: &[Check] = &[
     strict::SWEEP,
     damage::METADATA,
+    damage::ITERATORS,
     damage::INDEX,
     damage::STALE,
     damage::TRUNCATIONS,
     damage::CATALOG_BITS,
     simulated::CHECK,
+    damage::READERS,
     damage::SEGMENT_BITS,
     cuts::KILLS,
     cuts::EXT4,

@@ -2,7 +2,9 @@
 //! losses, chosen so that each kind is among them.
 
 use anabranch_tests::damage::subject::Stop;
-use anabranch_tests::damage::{catalog_bits, index, metadata, segment_bits, stale, truncations};
+use anabranch_tests::damage::{
+    catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
+};
 
 fn quiet(_: u64) {}
 
@@ -54,4 +56,21 @@ fn a_lost_index_changes_no_answer_and_is_rebuilt_to_the_byte() {
 #[test]
 fn lost_metadata_takes_no_stream_with_it() {
     metadata::run(1, 60, &quiet).assert_none();
+}
+
+#[test]
+fn no_changed_iterator_is_accepted_and_the_true_one_survives_a_restart() {
+    let found = tokens::run(17, &quiet);
+    found.forged.assert_none();
+    found.good.assert_none();
+    assert!(found.forged.cases() > 8_000 && found.good.cases() == 9);
+}
+
+#[test]
+fn what_a_reader_holds_stays_as_it_was_while_retention_takes_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = readers::run(dir.path(), 1, 5, &quiet);
+    found.held.assert_none();
+    found.rounds.assert_none();
+    assert!(found.taken >= 5 && found.held.cases() > 10);
 }

@@ -45,13 +45,13 @@ mod tally;
 
 pub use cell::{CellArguments, run as run_cell};
 pub use guest::{GuestArguments, run as run_guest};
+pub(super) use server::{Durability, Server};
 
 use anyhow::Result;
 
 use super::{Check, Figures, Need, Plan};
 use cell::Kind;
 use lives::Order;
-use server::Durability;
 use tally::Tally;
 
 pub(super) const KILLS: Check = Check {

@@ -17,13 +17,13 @@ use crate::torture::program;
 
 /// The server's `--durability`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(super) enum Durability {
+pub(in crate::torture) enum Durability {
     Fsync,
     Os,
 }
 
 impl Durability {
-    pub(super) fn word(self) -> &'static str {
+    pub(in crate::torture) fn word(self) -> &'static str {
         match self {
             Durability::Fsync => "fsync",
             Durability::Os => "os",
@@ -32,7 +32,7 @@ impl Durability {
 }
 
 /// A server, which may not be ready yet. Dropped, it is killed.
-pub(super) struct Server {
+pub(in crate::torture) struct Server {
     child: Child,
     first_line: mpsc::Receiver<String>,
     log: PathBuf,
@@ -41,7 +41,11 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server on free ports, and does not wait for it. It ends with us, however we
     /// end.
-    pub(super) fn spawn(data: &Path, durability: Durability, log: &Path) -> Result<Server> {
+    pub(in crate::torture) fn spawn(
+        data: &Path,
+        durability: Durability,
+        log: &Path,
+    ) -> Result<Server> {
         let mut command = program();
         command
             .arg("serve")
@@ -64,7 +68,7 @@ impl Server {
     }
 
     /// Waits until it is ready, and gives its address; the error has the end of its log.
-    pub(super) fn ready(&mut self) -> Result<SocketAddr> {
+    pub(in crate::torture) fn ready(&mut self) -> Result<SocketAddr> {
         let line = self.first_line.recv_timeout(PATIENCE).context("a start hangs")?;
         match line.parse::<ReadyLine>() {
             Ok(ready) => Ok(ready.listen),
@@ -73,18 +77,18 @@ impl Server {
     }
 
     /// SIGKILL. From now on it answers nobody.
-    pub(super) fn kill(&mut self) -> Result<()> {
+    pub(in crate::torture) fn kill(&mut self) -> Result<()> {
         Ok(self.child.kill()?)
     }
 
     /// Waits until it is gone with all that it held.
-    pub(super) fn wait(mut self) -> Result<()> {
+    pub(in crate::torture) fn wait(mut self) -> Result<()> {
         self.child.wait()?;
         Ok(())
     }
 
     /// SIGTERM, which it obeys with exit code 0.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(in crate::torture) fn stop(mut self) -> Result<()> {
         // The wait would close it, and its end stops the server as well: one cause is enough.
         let _input = self.child.stdin.take();
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
@@ -110,7 +114,7 @@ impl Drop for Server {
 }
 
 /// `anabranch verify`: the damage that it finds, if any.
-pub(super) fn verify(data: &Path) -> Result<Option<String>> {
+pub(in crate::torture) fn verify(data: &Path) -> Result<Option<String>> {
     let mut command: Command = program();
     command.args(["--output", "ndjson", "verify"]).arg(data);
     let output = command.output().context("cannot run verify")?;
