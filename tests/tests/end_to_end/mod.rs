@@ -83,6 +83,14 @@
 //! | no server | `no_server_is_exit_code_4_and_names_the_command_that_starts_one` |
 //! | a server that goes away | `a_server_that_goes_away_ends_tail_with_exit_code_4`, `a_server_that_does_not_come_back_ends_a_put_with_what_is_acknowledged` |
 //!
+//! # Tools (`tools`)
+//!
+//! | what is wrong | the test |
+//! |---|---|
+//! | a frame damaged | `damage_is_reported_with_its_place_and_once_repaired_is_on_record_while_the_rest_is_served` |
+//! | headers, frames and lengths at once | `many_damages_at_once_are_each_reported_with_file_and_offset_and_repaired` |
+//! | the catalog | `a_rebuilt_catalog_brings_the_streams_back_and_keeps_the_damaged_one` |
+//!
 //! `kill_loop` kills the server in the middle of concurrent puts; `round_trip` sends a large
 //! file through it.
 
@@ -99,3 +107,4 @@ mod round_trip;
 mod rpc;
 mod streams;
 mod surroundings;
+mod tools;
