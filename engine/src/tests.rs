@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::ManualClock;
 use crate::entropy::Entropy;
-use crate::fs::{Fault, Op, SimFs};
+use crate::fs::{Fault, Moment, Op, SimFs};
 use crate::ids::StreamName;
 use crate::record::{EncodedRecord, PartitionKey, RecordView};
 use crate::sequence::SequenceNumber;
@@ -154,6 +154,30 @@ fn what_was_put_is_read_back_in_order_and_again_after_a_clean_stop() {
     assert_eq!(appended.first, SequenceNumber(501));
     assert_eq!(read_from(&stream.shards()[0], 501).unwrap(), [(501, b"more".to_vec())]);
     assert_eq!(world.fs.undurable_slices(), 0);
+}
+
+#[test]
+fn a_segment_keeps_the_name_that_a_process_gave_it_before_it_died() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        // The process dies between the rename and the sync of the directory.
+        world.fs.cut_at(Op::Rename, world.fs.ops_of(Op::Rename), Moment::After);
+        assert!(put_now(&engine, &stream.shards()[0], &[b"before"]).is_err());
+        drop((stream, engine));
+        let world = world.with(world.fs.kill());
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!(world.segments().len(), 1);
+        put_now(&engine, &stream.shards()[0], &[b"after"]).unwrap();
+        drop((stream, engine));
+        let world = world.with(world.fs.crash());
+        let engine = world.open().unwrap();
+        assert_eq!(engine.report().damage, []);
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!(read_all(&stream.shards()[0]).unwrap(), [(1, b"after".to_vec())]);
+    }
 }
 
 #[test]

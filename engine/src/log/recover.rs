@@ -13,7 +13,8 @@
 //!
 //! Before the log serves anything, the frames behind the mark are written again and synced,
 //! and the rest of the segment is zeroed and synced. A sync alone would not do: after one that
-//! failed in an earlier life, the kernel may hold pages as clean that never reached the disk.
+//! failed in an earlier life, the kernel may hold pages as clean that never reached the disk. The
+//! directory is synced as well: the life before may have named a segment and come no further.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,6 +79,11 @@ pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
         Err(error) => return Err(error).at("list", &start.dir, None),
     }
     bases.sort_unstable();
+    if !start.is_clean && !bases.is_empty() {
+        // A process that died between a rename and the sync behind it leaves a name that the next
+        // power cut may take, with whatever is acknowledged in that segment until then.
+        fs.sync_dir(&start.dir).at("sync", &start.dir, None)?;
+    }
     let mark = start.mark.unwrap_or(ShardMark {
         segment_base: SequenceNumber(0),
         offset: FRAMES_START,
