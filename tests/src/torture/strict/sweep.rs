@@ -27,11 +27,23 @@ struct Cycle {
     seed: u64,
     durability: Durability,
     cut: Option<(Op, u64, Moment)>,
+    /// Only the process dies there: what it had written stays written.
+    is_kill: bool,
     /// The operation of the first recovery at which the power goes again, counted over all
     /// kinds. Beyond its end nothing happens.
     again: Option<u64>,
-    /// The second run ends in a power cut, too, and not in a stop.
-    ends_in_cut: bool,
+    then: Then,
+}
+
+/// What the second run does.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// It goes on, and stops.
+    Stop,
+    /// It goes on, and loses power.
+    GoOnAndCut,
+    /// It has shown what there is, and loses power at once.
+    Cut,
 }
 
 /// What came of a cycle.
@@ -50,6 +62,7 @@ struct Came {
 struct Sums {
     tally: Tally,
     cycles: u64,
+    kills: u64,
     nested: u64,
     unsynced: u64,
     seeds: u64,
@@ -95,6 +108,7 @@ fn figures(sums: Sums, goal: u64) -> Figures {
     figures.told("places swept in the shortest life", least);
     figures.told("places swept in the longest life", most);
     figures.zero("places that were not reached", sums.missed);
+    figures.told("cycles in which only the process died", sums.kills);
     figures.told("second cuts during recovery", sums.nested);
     figures.told("cycles in mode os", sums.unsynced);
     figures.told("starts", tally.starts);
@@ -120,7 +134,7 @@ fn sweep(
     sums: &Mutex<Sums>,
 ) -> Result<(), String> {
     let durability = if seed.is_multiple_of(3) { Durability::Os } else { Durability::Fsync };
-    let whole = Cycle { seed, durability, cut: None, again: None, ends_in_cut: false };
+    let whole = Cycle::whole(seed, durability);
     let came = whole.run()?;
     let mut places = 0;
     for op in Op::ALL {
@@ -129,12 +143,8 @@ fn sweep(
                 if is_over.load(Ordering::Relaxed) {
                     return Ok(());
                 }
-                // What happens afterwards changes from place to place and from seed to seed.
-                let turn = seed.wrapping_mul(7) + places;
-                let again = turn.is_multiple_of(3).then_some(turn / 3 % 40);
                 let cut = Some((op, ordinal, moment));
-                let cycle =
-                    Cycle { seed, durability, cut, again, ends_in_cut: turn.is_multiple_of(2) };
+                let cycle = Cycle { cut, ..whole }.at_turn(seed.wrapping_mul(7) + places);
                 let came = cycle.run()?;
                 places += 1;
                 begun.fetch_add(1, Ordering::Relaxed);
@@ -142,6 +152,7 @@ fn sweep(
                 let mut sums = sums.lock();
                 sums.tally.add(&came.tally);
                 sums.cycles += 1;
+                sums.kills += u64::from(cycle.is_kill);
                 sums.nested += u64::from(came.was_cut_again);
                 sums.unsynced += u64::from(durability == Durability::Os);
                 sums.missed += u64::from(!came.was_cut);
@@ -156,6 +167,22 @@ fn sweep(
 }
 
 impl Cycle {
+    /// A life that nothing cuts short.
+    fn whole(seed: u64, durability: Durability) -> Cycle {
+        Cycle { seed, durability, cut: None, is_kill: false, again: None, then: Then::Stop }
+    }
+
+    /// What happens besides the cut changes from place to place and from seed to seed.
+    fn at_turn(self, turn: u64) -> Cycle {
+        Cycle {
+            is_kill: turn % 4 == 3,
+            again: turn.is_multiple_of(3).then_some(turn / 3 % 40),
+            then: [Then::Stop, Then::GoOnAndCut, Then::Cut, Then::Cut, Then::GoOnAndCut]
+                [(turn % 5) as usize],
+            ..self
+        }
+    }
+
     fn run(&self) -> Result<Came, String> {
         let mut life = Life::new(self.seed, self.durability);
         if let Some((op, ordinal, moment)) = self.cut {
@@ -176,27 +203,37 @@ impl Cycle {
     }
 
     fn restart(&self, life: &mut Life, was_cut_again: &mut bool) -> Lived {
-        life.cut()?;
-        if let Some(op) = self.again {
-            life.world.fs.crash_at(op);
-            match life.open() {
-                Err(Stop::PowerCut) => {
-                    *was_cut_again = true;
-                    life.cut()?;
-                    life.open()?;
-                }
-                opened => {
-                    opened?;
-                    life.world.fs.crash_at(u64::MAX);
-                }
-            }
-        } else {
-            life.open()?;
+        match self.is_kill {
+            true => life.kill()?,
+            false => life.cut()?,
         }
-        script::go_on(life)?;
-        match self.ends_in_cut {
-            true => life.cut()?,
-            false => life.stop()?,
+        if let Some(op) = self.again {
+            life.world.fs.crash_at(life.world.fs.ops() + op);
+        }
+        match life.open() {
+            Err(Stop::PowerCut) => {
+                *was_cut_again = true;
+                life.cut()?;
+                life.open()?;
+            }
+            opened => opened?,
+        }
+        life.world.fs.crash_at(u64::MAX);
+        match self.then {
+            Then::Stop => {
+                script::go_on(life)?;
+                life.stop()?;
+            }
+            Then::GoOnAndCut => {
+                script::go_on(life)?;
+                life.cut()?;
+            }
+            Then::Cut => {
+                life.cut()?;
+                life.open()?;
+                script::go_on(life)?;
+                life.cut()?;
+            }
         }
         life.open()
     }
@@ -208,15 +245,16 @@ mod tests {
 
     #[test]
     fn some_cuts_of_two_lives_lose_nothing() {
+        let mut turn = 0;
         for (seed, durability) in [(1, Durability::Fsync), (3, Durability::Os)] {
-            let whole = Cycle { seed, durability, cut: None, again: None, ends_in_cut: true };
+            let whole = Cycle::whole(seed, durability);
             let ops = whole.run().unwrap_or_else(|words| panic!("{words}")).ops;
             for op in Op::ALL {
                 for ordinal in (0..ops[op as usize]).step_by(17) {
                     for moment in [Moment::Before, Moment::After] {
+                        turn += 1;
                         let cut = Some((op, ordinal, moment));
-                        let again = Some(ordinal % 30);
-                        let came = Cycle { cut, again, ..whole }.run();
+                        let came = Cycle { cut, ..whole }.at_turn(turn).run();
                         assert!(came.unwrap_or_else(|words| panic!("{words}")).was_cut);
                     }
                 }
