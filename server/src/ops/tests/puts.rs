@@ -1,0 +1,80 @@
+//! Puts, in batches and one by one.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_answered_in_its_order_and_read_back_in_the_order_of_each_shard() {
+    let fixture = Fixture::with_stream("orders", 4).await;
+    let outcome = fixture.put("orders", 500).await;
+    assert!(outcome.failures.is_empty());
+    let mut read_back = 0;
+    for shard in 0..4 {
+        let numbers: Vec<u64> = (0..500)
+            .filter(|index| outcome.shards[*index].0 == shard)
+            .map(|index| outcome.numbers[index])
+            .collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+        let request = v1::GetShardIteratorRequest {
+            shard_id: shard.to_string(),
+            ..iterator_request("orders", ShardIteratorType::TrimHorizon)
+        };
+        let iterator = fixture.ops.get_shard_iterator(request).unwrap();
+        let page = fixture.ops.get_records(get(&iterator.shard_iterator)).await.unwrap();
+        assert_eq!(page.page.records, numbers.len());
+        read_back += page.page.records;
+    }
+    assert_eq!(read_back, 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_for_ordering_gets_a_higher_number_or_is_refused() {
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let put = async |number| {
+        let request = v1::PutRecordRequest {
+            stream_name: "orders".to_owned(),
+            partition_key: "k".to_owned(),
+            sequence_number_for_ordering: number,
+            ..Default::default()
+        };
+        fixture.ops.put_record(request).await
+    };
+    let first = put(Some(0)).await.unwrap();
+    assert_eq!((first.shard_id.as_str(), first.sequence_number), ("shardId-000000000000", 1));
+    assert_eq!(put(Some(1)).await.unwrap().sequence_number, 2);
+    for future in [3, u64::MAX] {
+        assert_eq!(field(put(Some(future)).await), "sequence_number_for_ordering");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
+    // Nothing is committed, so a shard takes 4 MiB and no more.
+    let fixture = Fixture::without_threads();
+    fixture.create("orders", 1).await;
+    let data = vec![7; 1 << 20];
+    let data = &data[..(1 << 20) - 1];
+    let stream = fixture.ops.stream("orders").unwrap();
+    let batch = Batch::of_one("k", None, data).unwrap();
+    let mut staged = Vec::new();
+    let mut busy = loop {
+        let next = fixture.ops.stage(&stream, &batch);
+        if next.is_busy() {
+            break next;
+        }
+        staged.push(next);
+    };
+    busy.find_room(&batch).await;
+    let outcome = busy.await;
+    assert_eq!(outcome.failures.len(), 1);
+    assert_eq!(outcome.failures[0].code(), "ProvisionedThroughputExceededException");
+    assert_eq!(outcome.numbers, [0]);
+    assert!(outcome.refusal().is_none());
+    assert!(fixture.ops.metrics().encode().contains("anabranch_throttled_records_total 1"));
+
+    // Once the disk has caught up, what was staged is durable, and there is room.
+    while fixture.engine.commit_step() {}
+    for (index, staged) in staged.into_iter().enumerate() {
+        assert_eq!(staged.await.numbers, [index as u64 + 1]);
+    }
+    assert!(!fixture.ops.stage(&stream, &batch).is_busy());
+}

@@ -1,0 +1,129 @@
+//! Streams, their shards and their retention.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_made_listed_described_and_deleted() {
+    let fixture = Fixture::new();
+    let ops = &fixture.ops;
+    for name in ["b", "..", "a", "c"] {
+        fixture.create(name, 3).await;
+    }
+    let request = v1::ListStreamsRequest { limit: Some(3), ..Default::default() };
+    let listed = ops.list_streams(request).unwrap();
+    assert_eq!(listed.stream_names, ["..", "a", "b"]);
+    assert!(listed.has_more_streams);
+    assert_eq!(listed.stream_summaries.len(), 3);
+    let request = v1::ListStreamsRequest {
+        exclusive_start_stream_name: Some("b".to_owned()),
+        ..Default::default()
+    };
+    let listed = ops.list_streams(request).unwrap();
+    assert_eq!(listed.stream_names, ["c"]);
+    assert!(!listed.has_more_streams);
+
+    let taken = v1::CreateStreamRequest { stream_name: "a".to_owned(), shard_count: 1 };
+    assert_eq!(kind(ops.create_stream(taken).await), Kind::AlreadyExists);
+    fixture.delete("a").await;
+    let request = v1::DescribeStreamSummaryRequest { stream_name: "a".to_owned() };
+    assert_eq!(kind(ops.describe_stream_summary(request)), Kind::ResourceNotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_counts_are_refused_by_their_field() {
+    let fixture = Fixture::new();
+    for (name, shard_count, named) in [
+        ("", 1, "stream_name"),
+        ("a/b", 1, "stream_name"),
+        ("a", 0, "shard_count"),
+        ("a", 10_001, "shard_count"),
+        ("a", u32::MAX, "shard_count"),
+    ] {
+        let stream_name = name.to_owned();
+        let request = v1::CreateStreamRequest { stream_name, shard_count };
+        assert_eq!(field(fixture.ops.create_stream(request).await), named);
+    }
+    for limit in [0, 10_001] {
+        let request = v1::ListStreamsRequest { limit: Some(limit), ..Default::default() };
+        assert_eq!(field(fixture.ops.list_streams(request)), "limit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_are_listed_page_by_page_until_the_stream_is_another() {
+    let fixture = Fixture::with_stream("orders", 5).await;
+    let ops = &fixture.ops;
+    let request = v1::ListShardsRequest {
+        stream_name: "orders".to_owned(),
+        max_results: Some(2),
+        ..Default::default()
+    };
+    let first = ops.list_shards(request).unwrap();
+    assert_eq!(first.shards[1].shard_id, "shardId-000000000001");
+    let token = first.next_token.unwrap();
+    let next = |token: &str| v1::ListShardsRequest {
+        next_token: Some(token.to_owned()),
+        max_results: Some(2),
+        ..Default::default()
+    };
+    let second = ops.list_shards(next(&token)).unwrap();
+    assert_eq!(second.shards[0].shard_id, "shardId-000000000002");
+    let third = ops.list_shards(next(&second.next_token.unwrap())).unwrap();
+    assert_eq!(third.shards.len(), 1);
+    assert_eq!(third.next_token, None);
+
+    let both = v1::ListShardsRequest { stream_name: "orders".to_owned(), ..next(&token) };
+    assert_eq!(field(ops.list_shards(both)), "next_token");
+    assert_eq!(field(ops.list_shards(next("forged"))), "next_token");
+    fixture.delete("orders").await;
+    fixture.create("orders", 5).await;
+    assert_eq!(kind(ops.list_shards(next(&token))), Kind::ResourceNotFound);
+    fixture.clock.advance(Duration::from_secs(301));
+    assert_eq!(field(ops.list_shards(next(&token))), "next_token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_pages_its_shards_behind_the_one_that_is_named() {
+    let fixture = Fixture::with_stream("orders", 4).await;
+    let request = v1::DescribeStreamRequest {
+        stream_name: "orders".to_owned(),
+        limit: Some(2),
+        exclusive_start_shard_id: Some("shardId-000000000000".to_owned()),
+    };
+    let described = fixture.ops.describe_stream(request).unwrap();
+    let stream = described.stream_description.unwrap();
+    assert_eq!(stream.stream_arn, "arn:aws:kinesis:us-east-1:000000000000:stream/orders");
+    assert_eq!(stream.retention_period_hours, 24);
+    assert!(stream.has_more_shards);
+    let ids: Vec<_> = stream.shards.iter().map(|shard| shard.shard_id.as_str()).collect();
+    assert_eq!(ids, ["shardId-000000000001", "shardId-000000000002"]);
+    let range = stream.shards[0].sequence_number_range.unwrap();
+    assert_eq!(range.starting_sequence_number, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_moves_within_its_limits_and_in_the_named_direction() {
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let increase = async |hours| {
+        let request = v1::IncreaseStreamRetentionPeriodRequest {
+            stream_name: "orders".to_owned(),
+            retention_period_hours: hours,
+        };
+        fixture.ops.increase_stream_retention_period(request).await
+    };
+    let decrease = async |hours| {
+        let request = v1::DecreaseStreamRetentionPeriodRequest {
+            stream_name: "orders".to_owned(),
+            retention_period_hours: hours,
+        };
+        fixture.ops.decrease_stream_retention_period(request).await
+    };
+    assert!(increase(24).await.is_ok());
+    assert!(increase(48).await.is_ok());
+    assert_eq!(field(increase(47).await), "retention_period_hours");
+    assert_eq!(field(increase(8761).await), "retention_period_hours");
+    assert!(decrease(48).await.is_ok());
+    assert_eq!(field(decrease(49).await), "retention_period_hours");
+    assert_eq!(field(decrease(23).await), "retention_period_hours");
+    assert!(decrease(24).await.is_ok());
+}
