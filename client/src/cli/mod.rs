@@ -1,4 +1,4 @@
-//! The client half of the command line: `stream`, `put` and `tail`.
+//! The client half of the command line: `stream`, `put`, `tail` and `bench`.
 //!
 //! The binary parses [`Global`] and [`ClientCommand`] together with its own commands and calls
 //! [`run`], which prints what there is to print and returns an exit code: 0 done, 1 failed,
@@ -6,6 +6,7 @@
 //! said to a person goes to standard error, and a standard output that is gone
 //! (`tail | head`) ends a command quietly.
 
+mod bench;
 mod failure;
 mod key;
 mod lines;
@@ -132,6 +133,9 @@ pub enum ClientCommand {
 
     /// Print the records of a stream, as they come
     Tail(tail::TailArguments),
+
+    /// Measure a server under load: throughput, latencies, and whether everything is there
+    Bench(bench::BenchArguments),
 }
 
 /// Does what was typed and returns the exit code.
@@ -140,6 +144,7 @@ pub async fn run(command: ClientCommand, global: Global) -> i32 {
         ClientCommand::Stream(command) => stream::run(command, &global).await,
         ClientCommand::Put(arguments) => put::run(arguments, &global).await,
         ClientCommand::Tail(arguments) => tail::run(arguments, &global).await,
+        ClientCommand::Bench(arguments) => bench::run(arguments, &global).await,
     };
     outcome.unwrap_or_else(|failure| {
         failure.print();

@@ -94,6 +94,7 @@
 //! `kill_loop` kills the server in the middle of concurrent puts; `round_trip` sends a large
 //! file through it.
 
+mod bench;
 mod command_line;
 mod departures;
 mod in_process;
