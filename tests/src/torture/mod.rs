@@ -41,6 +41,7 @@ mod damage;
 mod figures;
 mod need;
 mod plan;
+mod server;
 mod simulated;
 mod strict;
 

@@ -22,8 +22,8 @@ use clap::{Args, ValueEnum};
 use super::ground::{Disk, FileSystem, done};
 use super::lives::{self, Order};
 use super::machine;
-use super::server::Durability;
 use super::tally::Tally;
+use crate::torture::server::Durability;
 use crate::torture::{Figures, Missing, Plan};
 
 /// What runs in a cell.

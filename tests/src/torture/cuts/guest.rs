@@ -10,7 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::event::Event;
 use super::load;
-use super::server::{Durability, Server};
+use crate::torture::server::{Durability, Server};
 
 /// What is said when the server is about to start.
 pub(super) const STARTING: &str = "@starting";

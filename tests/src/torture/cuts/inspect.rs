@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use super::event::Event;
 use super::ledger::Ledger;
 use super::read;
-use super::server::{Durability, Server, verify};
 use super::tally::Tally;
+use crate::torture::server::{Durability, Server, verify};
 
 /// Holds what stands after cuts against what was known before.
 pub(super) struct Inspector {

@@ -18,10 +18,10 @@ use tokio::time::timeout;
 use super::event::Event;
 use super::ground::Ground;
 use super::inspect::{Inspector, Running};
-use super::load::{self, PATIENCE};
-use super::server::{Durability, Server, verify};
+use super::load;
 use super::tally::Tally;
 use crate::support::Random;
+use crate::torture::server::{Durability, PATIENCE, Server, verify};
 
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

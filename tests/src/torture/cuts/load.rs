@@ -4,11 +4,9 @@
 //! that did not come is unknown, and the [`ledger`](super::ledger) allows for both.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use anabranch_client::retry::RetryPolicy;
 use anabranch_client::{Client, Error, Item, Placed, Position, Record, v1};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -17,23 +15,16 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::event::Event;
 use super::record::{Door, Identity, PRODUCERS, Profile, STREAMS};
+use crate::torture::server::connect;
 
 /// Batches that a `Produce` call has in flight, and records those of the client library.
 const BATCHES_IN_FLIGHT: u64 = 8;
 const RECORDS_IN_FLIGHT: usize = 64;
 /// Streams that are made, every other one to be removed again, in one life.
 const NAMES: u32 = 6;
-/// Longer than anything takes that does not hang.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where events go.
 pub(super) type Events = UnboundedSender<Event>;
-
-/// A client that tries nothing again.
-pub(super) async fn connect(address: SocketAddr) -> Result<Client> {
-    let client = Client::builder(&format!("http://{address}")).retry(RetryPolicy::none()).build();
-    client.await.context("cannot connect to the server")
-}
 
 /// Puts and reads until the server is gone. An error is one that came before the first put.
 pub(super) async fn run(address: SocketAddr, life: u32, events: Events) -> Result<()> {

@@ -25,9 +25,9 @@ use super::ground::{Disk, FileSystem};
 use super::guest::STARTING;
 use super::inspect::{Inspector, Running};
 use super::lives::{CUTS_OF_A_DISK, CUTS_PER_CUT_IN_START, Order};
-use super::load::PATIENCE;
 use super::tally::Tally;
 use crate::support::Random;
+use crate::torture::server::PATIENCE;
 
 /// Answers after which the rest of a life begins are below this.
 const ANSWERS: u64 = 200;

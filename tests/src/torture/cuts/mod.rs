@@ -40,15 +40,14 @@ mod load;
 mod machine;
 mod read;
 mod record;
-mod server;
 mod tally;
 
 pub use cell::{CellArguments, run as run_cell};
 pub use guest::{GuestArguments, run as run_guest};
-pub(super) use server::{Durability, Server};
 
 use anyhow::Result;
 
+use super::server::Durability;
 use super::{Check, Figures, Need, Plan};
 use cell::Kind;
 use lives::Order;

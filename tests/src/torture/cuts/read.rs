@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use anabranch_client::{Client, Error, Position, v1};
 use anyhow::{Context, Result, bail};
 
-use super::load::connect;
 use super::record::{Identity, STREAMS};
+use crate::torture::server::connect;
 
 /// A shard: index of its stream in [`STREAMS`], and its own.
 pub(super) type ShardKey = (u32, u32);

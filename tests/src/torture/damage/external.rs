@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::damage::Tally;
 use crate::support::Random;
-use crate::torture::cuts::{Durability, Server};
+use crate::torture::server::{Durability, Server};
 use crate::torture::{Plan, program};
 
 /// Records put before the cut: several segments of them.

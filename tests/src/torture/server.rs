@@ -1,4 +1,4 @@
-//! The program as a process, which is there to be killed.
+//! The program as a process, which is there to be killed, and the way to connect to it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,24 +6,29 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
+use anabranch_client::Client;
+use anabranch_client::retry::RetryPolicy;
 use anabranch_server::ready_line::ReadyLine;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::load::PATIENCE;
-use crate::torture::program;
+use super::program;
+
+/// Longer than anything takes that does not hang.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server's `--durability`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(in crate::torture) enum Durability {
+pub(super) enum Durability {
     Fsync,
     Os,
 }
 
 impl Durability {
-    pub(in crate::torture) fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Durability::Fsync => "fsync",
             Durability::Os => "os",
@@ -32,7 +37,7 @@ impl Durability {
 }
 
 /// A server, which may not be ready yet. Dropped, it is killed.
-pub(in crate::torture) struct Server {
+pub(super) struct Server {
     child: Child,
     first_line: mpsc::Receiver<String>,
     log: PathBuf,
@@ -41,11 +46,7 @@ pub(in crate::torture) struct Server {
 impl Server {
     /// Starts a server on free ports, and does not wait for it. It ends with us, however we
     /// end.
-    pub(in crate::torture) fn spawn(
-        data: &Path,
-        durability: Durability,
-        log: &Path,
-    ) -> Result<Server> {
+    pub(super) fn spawn(data: &Path, durability: Durability, log: &Path) -> Result<Server> {
         let mut command = program();
         command
             .arg("serve")
@@ -68,7 +69,7 @@ impl Server {
     }
 
     /// Waits until it is ready, and gives its address; the error has the end of its log.
-    pub(in crate::torture) fn ready(&mut self) -> Result<SocketAddr> {
+    pub(super) fn ready(&mut self) -> Result<SocketAddr> {
         let line = self.first_line.recv_timeout(PATIENCE).context("a start hangs")?;
         match line.parse::<ReadyLine>() {
             Ok(ready) => Ok(ready.listen),
@@ -77,18 +78,18 @@ impl Server {
     }
 
     /// SIGKILL. From now on it answers nobody.
-    pub(in crate::torture) fn kill(&mut self) -> Result<()> {
+    pub(super) fn kill(&mut self) -> Result<()> {
         Ok(self.child.kill()?)
     }
 
     /// Waits until it is gone with all that it held.
-    pub(in crate::torture) fn wait(mut self) -> Result<()> {
+    pub(super) fn wait(mut self) -> Result<()> {
         self.child.wait()?;
         Ok(())
     }
 
     /// SIGTERM, which it obeys with exit code 0.
-    pub(in crate::torture) fn stop(mut self) -> Result<()> {
+    pub(super) fn stop(mut self) -> Result<()> {
         // The wait would close it, and its end stops the server as well: one cause is enough.
         let _input = self.child.stdin.take();
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
@@ -113,8 +114,14 @@ impl Drop for Server {
     }
 }
 
+/// A client that tries nothing again.
+pub(super) async fn connect(address: SocketAddr) -> Result<Client> {
+    let client = Client::builder(&format!("http://{address}")).retry(RetryPolicy::none()).build();
+    client.await.context("cannot connect to the server")
+}
+
 /// `anabranch verify`: the damage that it finds, if any.
-pub(in crate::torture) fn verify(data: &Path) -> Result<Option<String>> {
+pub(super) fn verify(data: &Path) -> Result<Option<String>> {
     let mut command: Command = program();
     command.args(["--output", "ndjson", "verify"]).arg(data);
     let output = command.output().context("cannot run verify")?;
