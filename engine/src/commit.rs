@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timeline};
+use crate::limits::DURABLE_END_TOTAL_BYTES;
 use crate::log::writer::LogHost;
 use crate::stats::Counters;
 
@@ -64,8 +65,10 @@ pub(crate) struct Shared {
     cores: usize,
     ready: Mutex<Ready>,
     ready_changed: Condvar,
-    /// A shard's durable end has moved so far that it is to be recorded soon.
+    /// Durable ends have moved so far that they are to be recorded soon.
     pub(crate) are_marks_due: AtomicBool,
+    /// Bytes that became durable in all shards since the ends were last recorded.
+    unmarked_bytes: AtomicU64,
     /// Who has opened a file to commit to, the longest ago first.
     writers: Mutex<VecDeque<Weak<dyn Commit>>>,
     writers_max: usize,
@@ -100,6 +103,7 @@ impl Shared {
             ready: Mutex::default(),
             ready_changed: Condvar::new(),
             are_marks_due: AtomicBool::new(false),
+            unmarked_bytes: AtomicU64::new(0),
             writers: Mutex::default(),
             writers_max,
         }
@@ -192,6 +196,20 @@ impl Shared {
             drop(ready);
             self.commit_step();
         }
+    }
+
+    /// Takes note of bytes that became durable in some shard.
+    pub(crate) fn note_durable(&self, bytes: u64) {
+        let before = self.unmarked_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < DURABLE_END_TOTAL_BYTES && before + bytes >= DURABLE_END_TOTAL_BYTES {
+            self.are_marks_due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// All durable ends are about to be recorded. What becomes durable from here on counts for
+    /// the next time.
+    pub(crate) fn begin_marks(&self) {
+        self.unmarked_bytes.store(0, Ordering::Relaxed);
     }
 
     /// Makes the committers end once they have committed everything staged.

@@ -24,7 +24,8 @@ pub struct EngineOptions {
     /// Files that may be open for writing while nothing is being committed to them. Each costs
     /// a file descriptor.
     pub open_writers_max: usize,
-    /// Logs that are recovered at the same time.
+    /// Logs that are recovered at the same time. Each waits for a sync or two, and a disk does
+    /// several of them at once: more threads than cores pay.
     pub recovery_threads: usize,
     /// How large segments are. Files of any size are read; no one has a reason to set this but
     /// a test, in which small segments make a roll and a recycled file cheap.
@@ -39,7 +40,7 @@ impl EngineOptions {
             durability: Durability::Fsync,
             open_segments_max: 256,
             open_writers_max: 256,
-            recovery_threads: 4,
+            recovery_threads: 8,
             segment_bytes: SegmentBytes::default(),
         }
     }

@@ -369,6 +369,7 @@ impl Shard {
         result: &Result<Committed>,
     ) {
         buffer.clear();
+        let written_bytes = result.as_ref().map_or(0, |done| done.written_bytes);
         let is_unmarked = {
             let mut staging = self.staging.lock();
             // A busy shard needs as much again at once; an idle one gives a large buffer back.
@@ -379,13 +380,14 @@ impl Shard {
             staging.last_commit = self.shared.clock.monotonic();
             staging.place = writer.durable_place().or(staging.place);
             let before = staging.unmarked_bytes;
-            staging.unmarked_bytes += result.as_ref().map_or(0, |done| done.written_bytes);
+            staging.unmarked_bytes += written_bytes;
             before < DURABLE_END_INTERVAL_BYTES
                 && staging.unmarked_bytes >= DURABLE_END_INTERVAL_BYTES
         };
         if is_unmarked {
             self.shared.are_marks_due.store(true, Ordering::Relaxed);
         }
+        self.shared.note_durable(written_bytes);
         if let Err(error) = result
             && is_final(error)
         {

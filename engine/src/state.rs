@@ -82,6 +82,7 @@ impl State {
 
     /// Records the durable ends that have moved; with `is_clean` as the last act of a run.
     pub(crate) fn record_marks(&self, streams: &[Arc<Stream>], is_clean: bool) -> Result<()> {
+        self.shared.begin_marks();
         let moved: Vec<_> = streams
             .iter()
             .flat_map(|stream| stream.shards().iter().map(|shard| (stream.id(), shard)))

@@ -3,6 +3,7 @@
 mod catalog;
 mod ends;
 mod medium;
+mod starts;
 mod strangers;
 
 use std::collections::BTreeMap;

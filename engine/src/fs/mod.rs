@@ -95,6 +95,14 @@ pub trait File: Send + Sync {
     /// the rest of the file is known to be zeros. A hint: it saves reading holes.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>>;
 
+    /// The first offset at or after `offset` where zeros are known to begin; the file's length
+    /// where nothing is known. A hint as well.
+    fn next_hole(&self, offset: u64) -> io::Result<u64>;
+
+    /// Lets memory go that holds bytes from `offset` on as they stand in the file. A file system
+    /// may count a hole as data once somebody has read it: afterwards the hints know better.
+    fn let_go(&self, offset: u64) -> io::Result<()>;
+
     /// A read-only view of the first `len` bytes, which lie inside the file.
     fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>>;
 }

@@ -191,6 +191,20 @@ impl File for RealFile {
         }
     }
 
+    fn next_hole(&self, offset: u64) -> io::Result<u64> {
+        match retry_on_intr(|| rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(offset))) {
+            Ok(found) => Ok(found),
+            // There is nothing from the end on.
+            Err(Errno::NXIO) => Ok(offset),
+            Err(error) if is_unsupported(error) => Ok(self.len()?.max(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn let_go(&self, offset: u64) -> io::Result<()> {
+        advise_let_go(&self.file, offset)
+    }
+
     fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {
         checked_range(0, address_space(len)?, self.len()?)?;
         let file = Arc::clone(&self.file);
@@ -246,6 +260,22 @@ fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
     file.set_len(len)
+}
+
+/// Drops the clean pages from `offset` to the end of the file.
+#[cfg(target_os = "linux")]
+fn advise_let_go(file: &fs::File, offset: u64) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+    match fadvise(file, offset, None, Advice::DontNeed) {
+        Err(error) if !is_unsupported(error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps)]
+fn advise_let_go(_file: &fs::File, _offset: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Zeroes without writing; false where the file system cannot.
@@ -380,6 +410,21 @@ mod tests {
         assert!(file.next_data(0).unwrap().unwrap() <= MIB / 2);
         assert_eq!(file.next_data(MIB / 2 + 1).unwrap(), Some(MIB / 2 + 1));
         assert_eq!(file.next_data(MIB).unwrap(), None);
+    }
+
+    #[test]
+    fn a_hole_begins_behind_what_was_written_and_never_in_it() {
+        let dir = directory();
+        let file = RealFs::default().create(&dir.path().join("a"), MIB).unwrap();
+        file.write_at(0, &[1; 10_000]).unwrap();
+        file.write_at(MIB / 2, b"data").unwrap();
+        assert!((10_000..=MIB).contains(&file.next_hole(10).unwrap()));
+        assert!((MIB / 2 + 4..=MIB).contains(&file.next_hole(MIB / 2).unwrap()));
+        assert_eq!(file.next_hole(MIB).unwrap(), MIB);
+        file.let_go(5000).unwrap();
+        let mut read = [0; 10_000];
+        file.read_at(0, &mut read).unwrap();
+        assert_eq!(read, [1; 10_000]);
     }
 
     #[test]

@@ -396,6 +396,15 @@ impl File for SimFile {
         look(&self.disk, |disk| Ok(disk.file(self.ino)?.current().next_data(offset)))
     }
 
+    fn next_hole(&self, offset: u64) -> io::Result<u64> {
+        look(&self.disk, |disk| Ok(disk.file(self.ino)?.current().next_hole(offset)))
+    }
+
+    fn let_go(&self, _offset: u64) -> io::Result<()> {
+        // Its hints are always right.
+        Ok(())
+    }
+
     fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {
         checked_range(0, len as usize, self.len()?)?;
         Ok(Arc::new(SimMap { file: self, len }))

@@ -11,11 +11,12 @@
 //! A log that cannot go on in its last segment is *pinned*: the mark says at which number the
 //! next segment begins, so that the next start finds the same end.
 //!
-//! Before the log serves anything, the frames behind the mark are written again and synced,
-//! and the rest of the segment is zeroed and synced. A sync alone would not do: after one that
+//! Before the log serves anything, the frames behind the mark are written again, the rest of
+//! the segment is zeroed, and both are synced. A sync alone would not do: after one that
 //! failed in an earlier life, the kernel may hold pages as clean that never reached the disk. The
 //! directory is synced as well: the life before may have named a segment and come no further.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use crate::log::index::{Index, footer_bytes};
 use crate::log::paths::{parse_segment_name, segment_name};
 use crate::log::scan::{Found, Scanner};
 use crate::log::segment::{Extent, Fence, Segment, read_footer};
-use crate::log::unreadable::for_each_readable;
+use crate::log::unreadable::{PAGE_BYTES, for_each_readable};
 use crate::log::verdict::{EndFacts, Evidence, Verdict, judge, numbers_to_skip};
 use crate::log::writer::{Place, Tail};
 use crate::sequence::SequenceNumber;
@@ -352,8 +353,8 @@ impl Walk<'_> {
             let is_end = footer.is_none() && end != Ending::Damaged;
             let zero_to = if is_end { Some(file_bytes) } else { None };
             // It may even end in the padding of its last frame.
-            make_durable(file.as_ref(), offset, frames_end.min(file_bytes), zero_to)
-                .at("rewrite", &path, offset)?;
+            let frames = offset..frames_end.min(file_bytes);
+            make_durable(file.as_ref(), frames, zero_to).at("rewrite", &path, offset)?;
         }
         let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
         // Frames before the mark were not walked: their index is learnt from the file.
@@ -540,15 +541,22 @@ struct Later {
     last: SequenceNumber,
 }
 
-/// Writes the frames from `from` to `end` again, the same bytes, and syncs; then zeroes up to
-/// `zero_to` and syncs.
-fn make_durable(file: &dyn File, from: u64, end: u64, zero_to: Option<u64>) -> std::io::Result<()> {
-    for_each_readable(file, from..end, CHUNK_BYTES, 0, |at, bytes| file.write_at(at, bytes))?;
-    file.sync()?;
-    let Some(zero_to) = zero_to.filter(|&zero_to| zero_to > end) else { return Ok(()) };
-    if file.next_data(end)?.is_some_and(|data| data < zero_to) {
-        file.zero(end, zero_to - end)?;
-        file.sync()?;
+/// Writes the frames of a range again, the same bytes, zeroes up to `zero_to`, and syncs.
+///
+/// One sync covers both: whatever part of it a power cut leaves, the next start meets frames that
+/// stand or do not, as before, and no more behind them than before.
+fn make_durable(file: &dyn File, frames: Range<u64>, zero_to: Option<u64>) -> std::io::Result<()> {
+    let end = frames.end;
+    for_each_readable(file, frames, CHUNK_BYTES, 0, |at, bytes| file.write_at(at, bytes))?;
+    if let Some(zero_to) = zero_to.filter(|&zero_to| zero_to > end) {
+        // The zeros that a commit ends with stand in blocks that are written already. Writing
+        // them is cheap; zeroing by range changes the file's extents, which a thousand logs
+        // would wait for one after the other.
+        let border = (end + FRAME_HEADER_BYTES as u64).next_multiple_of(PAGE_BYTES).min(zero_to);
+        file.write_at(end, &vec![0; (border - end) as usize])?;
+        if file.next_data(border)?.is_some_and(|data| data < zero_to) {
+            file.zero(border, zero_to - border)?;
+        }
     }
-    Ok(())
+    file.sync()
 }

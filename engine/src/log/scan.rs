@@ -2,6 +2,7 @@
 //! the offline tools.
 
 use std::io;
+use std::ops::Range;
 
 use crate::error::is_unreadable;
 use crate::fs::File;
@@ -11,8 +12,14 @@ use crate::log::frame::{
 use crate::log::unreadable::{PAGE_BYTES, Steps};
 use crate::sequence::SequenceNumber;
 
-/// Read in pieces of this size; a larger frame is read whole.
+/// Read in pieces that grow to this size; a larger frame is read whole.
 const CHUNK_BYTES: usize = 256 << 10;
+/// The first piece. Most logs end soon behind their mark, and many are opened at once.
+const CHUNK_BYTES_FIRST: usize = 16 << 10;
+
+/// Bytes of an incarnation, and where a frame has it.
+const INCARNATION_BYTES: usize = 8;
+const _: () = assert!(FRAME_ALIGNMENT as usize == INCARNATION_BYTES);
 
 /// What stands at an offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +40,12 @@ pub(crate) struct Scanner<'a> {
     limit: u64,
     /// Where the file ends, if before the frame area does: it was cut from outside.
     file_bytes: u64,
+    /// Data from where reading began last to the next hole, which need not be read.
+    data: Range<u64>,
     buffer: Vec<u8>,
     buffer_at: u64,
+    /// Bytes of the next piece.
+    chunk_bytes: usize,
     /// A search for a successor has passed over bytes that could not be read. Whoever wants to
     /// know of one search clears it before.
     pub(crate) passed_unreadable: bool,
@@ -50,8 +61,10 @@ impl<'a> Scanner<'a> {
             owner,
             limit,
             file_bytes,
+            data: 0..0,
             buffer: Vec::new(),
             buffer_at: 0,
+            chunk_bytes: CHUNK_BYTES_FIRST,
             passed_unreadable: false,
             bytes_read: 0,
         })
@@ -107,6 +120,8 @@ impl<'a> Scanner<'a> {
         let mut at = offset + FRAME_ALIGNMENT;
         let incarnation = self.owner.incarnation.0.to_le_bytes();
         let (mut steps, mut whole_from) = (Steps::default(), at);
+        // Behind the end of a log there is mostly a hole, which readers at the tip have brought in.
+        self.file.let_go(at)?;
         while at + FRAME_HEADER_BYTES as u64 <= end {
             match self.file.next_data(at)? {
                 None => return Ok(None),
@@ -116,7 +131,8 @@ impl<'a> Scanner<'a> {
                 }
                 Some(_) => {}
             }
-            let mut chunk = (end - at).min(CHUNK_BYTES as u64) as usize;
+            let data = self.file.next_hole(at)?.saturating_sub(at).max(FRAME_HEADER_BYTES as u64);
+            let mut chunk = (end - at).min(data).min(CHUNK_BYTES as u64) as usize;
             if at < whole_from {
                 // Page by page up to where a refused chunk ended, but for a header on a border.
                 let page = (PAGE_BYTES - at % PAGE_BYTES) as usize;
@@ -136,10 +152,12 @@ impl<'a> Scanner<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            let starts = (0..=bytes.len() - FRAME_HEADER_BYTES).step_by(FRAME_ALIGNMENT as usize);
             // The incarnation is random: looking for it first leaves next to nothing to check.
-            let hit = starts.into_iter().find(|&start| bytes[start + 8..start + 16] == incarnation);
-            let Some(hit) = hit else {
+            // It is the second word of a header, of which the whole has to lie in the piece.
+            let behind = bytes.len() - FRAME_HEADER_BYTES + 2 * INCARNATION_BYTES;
+            let (words, _) = bytes[INCARNATION_BYTES..behind].as_chunks::<INCARNATION_BYTES>();
+            let hit = words.iter().position(|word| *word == incarnation);
+            let Some(hit) = hit.map(|word| word * FRAME_ALIGNMENT as usize) else {
                 at += (chunk - FRAME_HEADER_BYTES) as u64 / FRAME_ALIGNMENT * FRAME_ALIGNMENT
                     + FRAME_ALIGNMENT;
                 continue;
@@ -160,7 +178,12 @@ impl<'a> Scanner<'a> {
         }
         let buffered = self.buffer_at..self.buffer_at + self.buffer.len() as u64;
         if !(buffered.contains(&offset) && offset + len as u64 <= buffered.end) {
-            let wanted = len.max(CHUNK_BYTES).min((self.file_bytes - offset) as usize);
+            if !self.data.contains(&offset) {
+                self.data = offset..self.file.next_hole(offset)?;
+            }
+            let ahead = self.data.end.min(self.file_bytes).saturating_sub(offset);
+            let wanted = len.max(ahead.min(self.chunk_bytes as u64) as usize);
+            self.chunk_bytes = (self.chunk_bytes * 2).min(CHUNK_BYTES);
             self.buffer.resize(wanted, 0);
             self.buffer_at = offset;
             let mut read = self.file.read_at(offset, &mut self.buffer);

@@ -124,6 +124,15 @@ impl Content {
         (found < self.len).then_some(found)
     }
 
+    /// The first offset at or after `offset` that stands in a page that was never written.
+    pub(super) fn next_hole(&self, offset: u64) -> u64 {
+        let mut page = offset / PAGE_BYTES;
+        while self.pages.contains_key(&page) {
+            page += 1;
+        }
+        (page * PAGE_BYTES).max(offset).min(self.len)
+    }
+
     /// Takes sectors of one page from another content; the length stays.
     pub(super) fn copy_sectors(&mut self, other: &Content, page: u64, sectors: Sectors) {
         match other.pages.get(&page) {
@@ -238,6 +247,7 @@ mod tests {
         content.clear(0, 8192);
         assert!(content.pages.is_empty());
         assert_eq!(content.next_data(0), None);
+        assert_eq!(content.next_hole(0), 0);
     }
 
     #[test]

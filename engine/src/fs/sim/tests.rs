@@ -261,6 +261,8 @@ fn next_data_skips_holes() {
     assert_eq!(file.next_data(0).unwrap(), None);
     file.write_at(MIB, b"data").unwrap();
     assert_eq!(file.next_data(5).unwrap(), Some(MIB));
+    assert_eq!(file.next_hole(MIB + 1).unwrap(), MIB + 4096);
+    assert_eq!(file.next_hole(5).unwrap(), 5);
     assert_eq!(file.next_data(MIB + 1).unwrap(), Some(MIB + 1));
     file.zero(0, 2 * MIB).unwrap();
     assert_eq!(file.next_data(0).unwrap(), None);
