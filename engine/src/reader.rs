@@ -19,6 +19,15 @@ impl Cursor {
         Cursor { shard, log }
     }
 
+    /// Lets a page consist of so many ranges at most: a page that waits for a slow reader takes
+    /// memory for each, some 80 bytes, and where every record was put alone it has as many as
+    /// records.
+    #[must_use]
+    pub fn with_ranges_max(mut self, ranges_max: usize) -> Cursor {
+        self.log.limit_ranges(ranges_max);
+        self
+    }
+
     /// The number that is read next.
     pub fn position(&self) -> SequenceNumber {
         self.log.position()
@@ -49,5 +58,27 @@ impl Cursor {
                 page.last_arrival_ms.map_or(0, |arrival_ms| now_ms.saturating_sub(arrival_ms));
         }
         Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ReadLimit;
+    use crate::sequence::SequenceNumber;
+    use crate::tests::{World, name, put_now};
+
+    #[test]
+    fn a_page_has_no_more_ranges_than_it_is_let() {
+        let engine = World::new(1).open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let shard = &stream.shards()[0];
+        for _ in 0..10 {
+            put_now(&engine, shard, &[b"alone"]).unwrap();
+        }
+        let mut cursor = shard.cursor(SequenceNumber(0)).with_ranges_max(4);
+        let mut read = || cursor.read(ReadLimit { records: 100, bytes: 1 << 20 }).unwrap();
+        let pages = [read(), read(), read(), read()];
+        assert_eq!(pages.each_ref().map(|page| page.ranges.len()), [4, 4, 2, 0]);
+        assert_eq!(pages.each_ref().map(|page| page.records), [4, 4, 2, 0]);
     }
 }

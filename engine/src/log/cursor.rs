@@ -52,6 +52,8 @@ pub(crate) struct LogCursor {
     view: Arc<LogView>,
     position: SequenceNumber,
     place: Option<Place>,
+    /// Ranges of a page at most.
+    ranges_max: usize,
 }
 
 /// What a step of the walk found.
@@ -62,7 +64,11 @@ enum Step {
 
 impl LogCursor {
     pub(crate) fn new(view: Arc<LogView>, position: SequenceNumber) -> LogCursor {
-        LogCursor { view, position, place: None }
+        LogCursor { view, position, place: None, ranges_max: usize::MAX }
+    }
+
+    pub(crate) fn limit_ranges(&mut self, ranges_max: usize) {
+        self.ranges_max = ranges_max;
     }
 
     pub(crate) fn position(&self) -> SequenceNumber {
@@ -94,7 +100,10 @@ impl LogCursor {
             self.seek(horizon);
         }
         let mut page = Page::default();
-        while page.records < limit.records && page.bytes < limit.bytes.max(1) {
+        while page.records < limit.records
+            && page.bytes < limit.bytes.max(1)
+            && page.ranges.len() < self.ranges_max
+        {
             let before = page.records;
             match self.step() {
                 Ok(Step::Tip) => break,

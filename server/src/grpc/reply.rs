@@ -3,7 +3,8 @@
 //! [`Frames`] is one message (or several short ones) as the chunks it consists of; a
 //! [`ReplyBody`] hands them to the connection one by one and asks its source for the next
 //! message only when the connection wants more. So a slow reader holds one message and no
-//! queue. A source that always has more gives way after each MiB, so that one fast reader does
+//! queue, and of that message only where its records stand and one chunk: short ranges are
+//! copied together when their chunk is asked for. A source that always has more gives way after each MiB, so that one fast reader does
 //! not keep a thread to itself.
 
 use std::convert::Infallible;
@@ -26,20 +27,23 @@ pub(super) const YIELD_BYTES: usize = 1 << 20;
 /// A range of fewer bytes is copied to its neighbours: what a DATA frame of its own costs on
 /// both ends is more than the copy. A shard that is put to one record at a time has many.
 const SHORT_BYTES: usize = 8 << 10;
-/// Bytes reserved at once for short ranges.
-const RESERVED_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a chunk of short ranges. It is what a subscriber that never reads holds, and still
+/// many times what a DATA frame costs.
+const CHUNK_BYTES_MAX: usize = 32 << 10;
 
 /// The chunks of a reply, in order.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     first: Option<Bytes>,
+    /// The prefix of a message whose ranges follow, until it is sent.
+    prefix: Option<[u8; PREFIX_BYTES]>,
     rest: std::vec::IntoIter<Bytes>,
 }
 
 impl Frames {
     /// Bytes that are framed already.
     pub(super) fn one(framed: Bytes) -> Self {
-        Frames { first: Some(framed), rest: Vec::new().into_iter() }
+        Frames { first: Some(framed), ..Frames::default() }
     }
 
     /// A message that is written by `write`.
@@ -51,32 +55,38 @@ impl Frames {
 
     /// A message made of a page's ranges and the fields behind them.
     pub(super) fn page(page: Page, tail: Bytes) -> Self {
-        let mut left = page.ranges.iter().map(Bytes::len).sum::<usize>() + tail.len();
-        let mut short = BytesMut::from(&prefix(left)[..]);
-        let mut chunks = Vec::new();
-        for range in page.ranges.into_iter().chain([tail]) {
-            let len = range.len();
-            if len < SHORT_BYTES {
-                if short.capacity() - short.len() < len {
-                    short.reserve(left.min(RESERVED_BYTES_MAX));
-                }
-                short.put_slice(&range);
-            } else {
-                if !short.is_empty() {
-                    chunks.push(short.split().freeze());
-                }
-                chunks.push(range);
-            }
-            left -= len;
-        }
-        if !short.is_empty() {
-            chunks.push(short.freeze());
-        }
-        Frames { first: None, rest: chunks.into_iter() }
+        let mut ranges = page.ranges;
+        // Not twice the room for one more.
+        ranges.reserve_exact(1);
+        ranges.push(tail);
+        let prefix = prefix(ranges.iter().map(Bytes::len).sum());
+        Frames { first: None, prefix: Some(prefix), rest: ranges.into_iter() }
     }
 
     fn next(&mut self) -> Option<Bytes> {
-        self.first.take().or_else(|| self.rest.next())
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let prefix = self.prefix.take();
+        let prefix = prefix.as_ref().map_or(&[][..], |prefix| &prefix[..]);
+        let (mut count, mut bytes) = (0, prefix.len());
+        for range in self.rest.as_slice() {
+            if range.len() >= SHORT_BYTES || bytes + range.len() > CHUNK_BYTES_MAX {
+                break;
+            }
+            bytes += range.len();
+            count += 1;
+        }
+        // A short range between long ones is a chunk as it is.
+        if prefix.is_empty() && count <= 1 {
+            return self.rest.next();
+        }
+        let mut chunk = BytesMut::with_capacity(bytes);
+        chunk.put_slice(prefix);
+        for range in self.rest.by_ref().take(count) {
+            chunk.put_slice(&range);
+        }
+        Some(chunk.freeze())
     }
 }
 
@@ -207,10 +217,16 @@ mod tests {
             (&[10, 20], 1),
             (&[100_000, 1, 2, 200_000], 5),
             (&[1, SHORT_BYTES, SHORT_BYTES - 1], 3),
-            (&[1000; 1000], 1),
+            (&[1000; 100], 4),
         ] {
-            let frames = Frames::page(page(lens), Bytes::from_static(b"tail"));
-            assert_eq!(frames.rest.len(), chunks);
+            let frames = || Frames::page(page(lens), Bytes::from_static(b"tail"));
+            let mut counted = frames();
+            let counted: Vec<_> = std::iter::from_fn(|| counted.next()).collect();
+            assert_eq!(counted.len(), chunks);
+            // What is copied is never much at once.
+            let is_copied = |chunk: &&Bytes| !lens.contains(&chunk.len());
+            assert!(counted.iter().filter(is_copied).all(|chunk| chunk.len() <= CHUNK_BYTES_MAX));
+            let frames = frames();
             let body = unary(frames).into_body().collect().await.unwrap();
             let trailers = body.trailers().cloned().unwrap();
             assert_eq!(trailers["grpc-status"], "0");

@@ -14,6 +14,10 @@ use crate::push::{Source, Subscription};
 /// Bytes of an event's records unless the request asks for others.
 const EVENT_BYTES_DEFAULT: u32 = 1 << 20;
 
+/// Frames of the log that an event draws on at most. It bounds what an event costs that nobody
+/// takes, where every record was put alone: some 25 KiB, and one chunk.
+const EVENT_RANGES_MAX: usize = 256;
+
 const FIELDS: StartFields = StartFields {
     iterator_type: "starting_position.type",
     sequence_number: "starting_position.sequence_number",
@@ -53,7 +57,7 @@ impl Ops {
         stream.consumer(&consumer.name)?;
         Ok(Subscription::new(Source {
             progress: shard.progress(),
-            cursor: shard.cursor(from),
+            cursor: shard.cursor(from).with_ranges_max(EVENT_RANGES_MAX),
             limit,
             lease,
             shutdown: self.shutdown.clone(),
