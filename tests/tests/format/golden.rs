@@ -1,30 +1,23 @@
-//! Golden files: a data directory of each released format, kept as its pages that are not zero.
+//! Golden directories ([`anabranch_tests::golden`]): read as recorded, and written as before.
 //!
-//! `format/vN/manifest.txt` lists the files with their lengths and pages, `pages.bin` holds the
-//! pages in that order, `records.txt` what is read from it. `ANABRANCH_WRITE_GOLDEN=1` writes
-//! the files of the version at hand anew: only together with `engine/FORMAT.md`.
+//! `ANABRANCH_WRITE_GOLDEN=1` writes the one of the version at hand anew: only together with
+//! `engine/FORMAT.md`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anabranch_engine::fs::Fault;
 use anabranch_engine::{Error, FORMAT_VERSION};
 
+use anabranch_tests::golden::{PAGE_BYTES, SHARDS, STREAM, dir, line, records, unpack};
 use anabranch_tests::support::{Random, World, name, put, put_now, read_over_damage};
-
-const PAGE_BYTES: usize = 4096;
-const SHARDS: usize = 2;
-
-fn dir(version: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("format/v{version}"))
-}
 
 /// The run that made the files: sealed and unsealed segments, and a flagged gap.
 fn run() -> World {
     let world = World::new(20_231_114);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("golden"), SHARDS as u32).unwrap();
+    let stream = engine.create_stream(&name(STREAM), SHARDS as u32).unwrap();
     let [left, right] = stream.shards() else { panic!("two shards") };
     let mut random = Random(7);
     let mut batch = |shard, records: u64, bytes: u64| {
@@ -72,44 +65,18 @@ fn pack(world: &World) -> (String, Vec<u8>) {
     (manifest, pages)
 }
 
-/// The files of a golden directory.
-fn unpack(version: u32) -> Vec<(PathBuf, Vec<u8>)> {
-    let manifest = std::fs::read_to_string(dir(version).join("manifest.txt")).unwrap();
-    let pages = std::fs::read(dir(version).join("pages.bin")).unwrap();
-    let mut rest = &pages[..];
-    let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    for line in manifest.lines() {
-        match line.split(' ').collect::<Vec<_>>()[..] {
-            ["file", path, len] => files.push((path.into(), vec![0; len.parse().unwrap()])),
-            ["page", number, len] => {
-                let (start, len): (usize, usize) = (number.parse().unwrap(), len.parse().unwrap());
-                let (page, behind) = rest.split_at(len);
-                let file = &mut files.last_mut().unwrap().1;
-                file[start * PAGE_BYTES..][..len].copy_from_slice(page);
-                rest = behind;
-            }
-            _ => panic!("{line}"),
-        }
-    }
-    assert!(rest.is_empty());
-    files
-}
-
 fn listing(world: &World) -> String {
     let engine = world.open().unwrap();
     assert!(engine.report().clean);
     assert_eq!(engine.report().damage, []);
-    let stream = engine.stream(&name("golden")).unwrap();
+    let stream = engine.stream(&name(STREAM)).unwrap();
     let mut listing = String::new();
     for shard in stream.shards() {
         let (read, damage) = read_over_damage(shard, 0);
         assert_eq!(damage, []);
         for record in read {
-            let first = record.data.first().map_or('-', |&byte| char::from(byte));
-            assert!(record.data.iter().all(|&byte| char::from(byte) == first));
-            let (sequence, arrival_ms, len) =
-                (record.sequence, record.arrival_ms, record.data.len());
-            writeln!(listing, "{} {sequence} {arrival_ms} {first} {len}", shard.id()).unwrap();
+            let shard = shard.id().to_string();
+            listing += &line(&shard, record.sequence, record.arrival_ms, &record.data);
         }
     }
     listing
@@ -131,11 +98,10 @@ fn the_golden_files_of_every_version_are_read_as_recorded() {
             world.fs.write_file(path, &bytes);
         }
         world.clock.advance(Duration::from_secs(5000));
-        let expected = std::fs::read_to_string(dir(version).join("records.txt")).unwrap();
-        assert_eq!(listing(&world), expected, "version {version}");
+        assert_eq!(listing(&world), records(version), "version {version}");
         // It is written on as any other, too.
         let engine = world.open().unwrap();
-        let stream = engine.stream(&name("golden")).unwrap();
+        let stream = engine.stream(&name(STREAM)).unwrap();
         put_now(&engine, &stream.shards()[1], &[b"more"]).unwrap();
     }
 }
@@ -163,7 +129,7 @@ fn a_segment_of_a_newer_format_is_refused_with_its_version() {
     }
     world.fs.write_file(&path, &bytes);
     let engine = world.open().unwrap();
-    let stream = engine.stream(&name("golden")).unwrap();
+    let stream = engine.stream(&name(STREAM)).unwrap();
     let mut cursor = stream.shards()[0].cursor(anabranch_engine::sequence::SequenceNumber(1));
     let Err(Error::NewerFormat { found, known, .. }) = cursor.read(anabranch_tests::support::WHOLE)
     else {
