@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use anabranch_engine::clock::ManualClock;
 use anabranch_engine::entropy::Entropy;
-use anabranch_engine::fs::SimFs;
+use anabranch_engine::fs::{Fs, SimFs};
 use anabranch_engine::ids::StreamName;
 use anabranch_engine::record::{EncodedRecord, PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
@@ -90,6 +90,11 @@ impl World {
 
     /// Opens the engine on its disk, without threads.
     pub fn open(&self) -> Result<Engine> {
+        self.open_on(Arc::new(self.fs.clone()))
+    }
+
+    /// The same with another view of its disk.
+    pub fn open_on(&self, fs: Arc<dyn Fs>) -> Result<Engine> {
         let options = EngineOptions {
             durability: self.durability,
             // One thread, so that a seed decides everything.
@@ -98,11 +103,8 @@ impl World {
             segment_bytes: self.segment_bytes,
             ..EngineOptions::new("/data")
         };
-        let environment = Environment {
-            fs: Arc::new(self.fs.clone()),
-            clock: self.clock.clone(),
-            entropy: self.entropy.clone(),
-        };
+        let environment =
+            Environment { fs, clock: self.clock.clone(), entropy: self.entropy.clone() };
         Engine::open(options, environment)
     }
 

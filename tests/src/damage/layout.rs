@@ -45,7 +45,7 @@ pub enum Meaning {
 }
 
 /// A whole segment.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// All frames, in order.
     pub frames: Vec<FrameAt>,
@@ -102,6 +102,14 @@ impl Layout {
         match behind.checked_sub(1) {
             Some(frame) if self.frames[frame].bytes.contains(&offset) => Meaning::Frame(frame),
             _ => Meaning::Idle,
+        }
+    }
+
+    /// Whether the byte at `offset` belongs to a payload.
+    pub fn is_payload(&self, offset: usize) -> bool {
+        match self.meaning(offset) {
+            Meaning::Frame(frame) => self.frames[frame].payload().contains(&offset),
+            Meaning::Redundant(_) | Meaning::Idle => false,
         }
     }
 

@@ -9,6 +9,7 @@
 
 pub mod bytes;
 pub mod catalog_bits;
+pub mod flipped;
 pub mod index;
 pub mod layout;
 pub mod metadata;

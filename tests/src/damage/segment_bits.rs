@@ -1,18 +1,68 @@
 //! Every bit of a segment, flipped: what `verify` says, and what is served.
 //!
-//! One start serves a flip in each of several shards: they know nothing of each other, and the
-//! start is what takes most of the time.
+//! For each bit the whole way is gone: `verify` of the directory, a start, and a read of the
+//! shard from its first record to its tip, all of which look at every byte of the segment. One
+//! start serves flips in each of several shards, as a start is dear and shards know nothing of
+//! each other. A [`Choice`] may flip bits of several payloads at once: then each of these frames
+//! has to be reported, and all others served.
 
-use anabranch_engine::fs::Fault;
+use std::sync::Arc;
+
+use anabranch_engine::fs::{Fault, Fs};
 use anabranch_engine::offline::{Finding, FindingKind};
+use bytes::Bytes;
 
-use super::layout::Meaning;
-use super::subject::{Given, STREAM, Stop, Subject, Whole, check, give};
+use super::flipped::FlippedFs;
+use super::layout::{FrameAt, Meaning};
+use super::subject::{Given, STREAM, Stop, Subject, Whole, check_on, give};
 use super::{Tally, in_parallel};
-use crate::support::name;
+use crate::support::{World, name};
 
 /// Shards of the directory.
-const SHARDS: u64 = 8;
+const SHARDS: usize = 32;
+
+/// Which bits are flipped, and how many at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// Of the bits of payloads, every so many-th. Odd, so that every bit of a byte has its turn.
+    pub payload: usize,
+    /// Of all others.
+    pub rest: usize,
+    /// So many bits of payloads at once in a segment, each in a frame of its own. All others are
+    /// flipped alone.
+    pub together: usize,
+}
+
+impl Choice {
+    /// Every single bit, alone.
+    pub const ALL: Choice = Choice { payload: 1, rest: 1, together: 1 };
+
+    /// Every single bit, those of payloads eight at once: each is seen to be found and to cost
+    /// no more than its frame, for an eighth of the time.
+    pub const ALL_IN_EIGHTS: Choice = Choice { together: 8, ..Choice::ALL };
+
+    /// The bits to flip, those of one time together.
+    fn hits(self, whole: &Whole) -> Vec<Vec<u64>> {
+        let layout = &whole.layout;
+        let bits = 0..whole.bytes.len() as u64 * 8;
+        let rest = bits.filter(|bit| !layout.is_payload(*bit as usize / 8));
+        let mut hits: Vec<Vec<u64>> = rest.step_by(self.rest).map(|bit| vec![bit]).collect();
+        let payloads = layout.frames.iter().map(FrameAt::payload);
+        let mut payloads: Vec<Vec<u64>> = payloads
+            .map(|bytes| (bytes.start as u64 * 8..bytes.end as u64 * 8).collect())
+            .map(|bits: Vec<u64>| bits.into_iter().step_by(self.payload).collect())
+            .collect();
+        // Frames of about one length go together, so that few are left alone.
+        payloads.sort_by_key(Vec::len);
+        for frames in payloads.chunks(self.together) {
+            let most = frames.last().map_or(0, Vec::len);
+            hits.extend((0..most).map(|position| {
+                frames.iter().filter_map(|bits| bits.get(position).copied()).collect()
+            }));
+        }
+        hits
+    }
+}
 
 /// What came of it.
 #[derive(Default)]
@@ -23,105 +73,166 @@ pub struct SegmentBits {
     pub redundant: Tally,
     /// Flips of bits that nobody reads.
     pub idle: Tally,
-    /// Meaningful or redundant ones that `verify` did not report with file and offset; its
-    /// cases are flips.
+    /// Flips in the last frame of a killed log, which cannot be told from a torn tail.
+    pub tail: Tally,
+    /// Meaningful or redundant ones that `verify` did not report with file and offset, and idle
+    /// ones that it called damage; its cases are flips.
     pub reports: Tally,
     /// Bytes served that were not written, or records lost beyond the frame that was hit; its
     /// cases are flips.
     pub served: Tally,
 }
 
-/// Flips every `stride`th bit, beginning with the bit `first`, each in a copy of its own.
-pub fn run(
-    stop: Stop,
-    (first, stride): (u64, u64),
-    progress: &(dyn Fn(u64) + Sync),
-) -> SegmentBits {
+/// Flips those bits.
+pub fn run(stop: Stop, choice: Choice, progress: &(dyn Fn(u64) + Sync)) -> SegmentBits {
     let subject = Subject::new(7, SHARDS as u32, stop);
-    let bits = subject.segments[0].bytes.len() as u64 * 8;
+    let hits = choice.hits(&subject.segments[0]);
+    let shared: Vec<Bytes> =
+        subject.segments.iter().map(|whole| whole.bytes.clone().into()).collect();
+    let rounds: Vec<&[Vec<u64>]> = hits.chunks(SHARDS).collect();
     let out = SegmentBits::default();
-    let flips = (bits - first).div_ceil(stride);
     in_parallel(
-        flips.div_ceil(SHARDS),
+        rounds.len() as u64,
         || out.reports.is_enough() || out.served.is_enough(),
         || subject.twin(),
         |base, round| {
             let world = base.with(base.fs.kill());
-            let hit =
-                |shard: u64| Some(first + (round * SHARDS + shard) * stride).filter(|&b| b < bits);
-            for (whole, bit) in subject.segments.iter().zip((0..SHARDS).map(hit)) {
-                let Some(bit) = bit else { continue };
-                let (path, offset, bit) = (whole.path.clone(), bit / 8, (bit % 8) as u8);
-                world.fs.inject(Fault::FlipBit { path, offset, bit });
-            }
-            let report = check(&world.fs);
-            let engine = world.open().expect("a damaged segment keeps no server from starting");
-            let stream = engine.stream(&name(STREAM)).expect("the catalog is whole");
-            for (shard, whole) in (0..SHARDS).zip(&subject.segments) {
-                let Some(bit) = hit(shard) else { continue };
-                let what = || format!("{stop:?}, {}, bit {bit}", whole.path.display());
-                let meaning = whole.layout.meaning(bit as usize / 8);
-                let found = report.findings.iter().filter(|found| found.file == whole.path);
-                let found: Vec<&Finding> = found.collect();
-                match meaning {
-                    Meaning::Frame(frame) => {
-                        out.meaningful.case();
-                        let frame = &whole.layout.frames[frame];
-                        let is_it = found.iter().any(|found| {
-                            found.kind == FindingKind::Damage
-                                && found.offset == Some(frame.bytes.start as u64)
-                                && found.first_lost.is_some_and(|first| first.0 == frame.base)
-                                && found.next_readable.is_some_and(|next| next.0 == frame.next)
-                        });
-                        out.reports.expect(is_it, || format!("{}: reported {found:?}", what()));
-                    }
-                    Meaning::Redundant(at) => {
-                        out.redundant.case();
-                        let is_it = found.iter().any(|found| found.offset == Some(at as u64));
-                        out.reports.expect(is_it, || format!("{}: reported {found:?}", what()));
-                    }
-                    Meaning::Idle => out.idle.case(),
-                }
-                if !matches!(meaning, Meaning::Frame(_)) {
-                    let is_damage = found.iter().any(|found| found.kind == FindingKind::Damage);
-                    out.reports.expect(!is_damage, || format!("{}: no damage, {found:?}", what()));
-                }
-                out.reports.case();
-                out.served.case();
-                let served = give(&stream.shards()[shard as usize])
-                    .map_err(|error| error.to_string())
-                    .and_then(|given| is_right(whole, meaning, given));
-                out.served.expect(served.is_ok(), || format!("{}: {:?}", what(), served));
-            }
-            progress(SHARDS);
+            let hits = rounds[round as usize];
+            let fs = flipped(&world, &subject, &shared, hits);
+            look(&subject, &world, &fs, hits, &out);
+            progress(hits.iter().map(|bits| bits.len() as u64).sum());
         },
     );
     out
 }
 
-/// Whether all was served but the frame that was hit, and that was told as it is.
-fn is_right(whole: &Whole, meaning: Meaning, given: Given) -> Result<(), String> {
-    let Meaning::Frame(frame) = meaning else {
-        return match given.damage.is_empty() && given.is_part(0, &whole.payloads) {
-            true => Ok(()),
-            false => Err(format!("not all is served: {:?}", given.damage)),
-        };
-    };
-    let [damage] = &given.damage[..] else {
-        return Err(format!("one frame was hit, told are {:?}", given.damage));
-    };
-    let frames = &whole.layout.frames;
-    let before: usize = frames[..frame].iter().map(|frame| frame.payload().len()).sum();
-    let behind = before + frames[frame].payload().len();
-    let frame = &frames[frame];
-    let is_told = damage.file == whole.path
-        && damage.offset == frame.bytes.start as u64
-        && damage.first_lost.0 == frame.base
-        && damage.next_readable.0 == frame.next;
-    if !is_told {
-        return Err(format!("told is {damage:?}, hit was {frame:?}"));
+/// The disk of `world` with those bits wrong in each shard.
+fn flipped(world: &World, subject: &Subject, shared: &[Bytes], hits: &[Vec<u64>]) -> Arc<dyn Fs> {
+    if subject.stop == Stop::Killed {
+        // A start writes to such a segment.
+        for (whole, bits) in subject.segments.iter().zip(hits) {
+            for bit in bits {
+                let (path, offset, bit) = (whole.path.clone(), bit / 8, (bit % 8) as u8);
+                world.fs.inject(Fault::FlipBit { path, offset, bit });
+            }
+        }
+        return Arc::new(world.fs.clone());
     }
-    let is_rest_served =
-        given.is_part(0, &whole.payloads[..before]) && given.is_part(1, &whole.payloads[behind..]);
-    if is_rest_served { Ok(()) } else { Err("wrong bytes, or more lost than the frame".to_owned()) }
+    let mut fs = FlippedFs::new(world.fs.clone());
+    for ((whole, bytes), bits) in subject.segments.iter().zip(shared).zip(hits) {
+        fs.flip(&whole.path, bytes.clone(), bits);
+    }
+    Arc::new(fs)
+}
+
+fn look(subject: &Subject, world: &World, fs: &Arc<dyn Fs>, hits: &[Vec<u64>], out: &SegmentBits) {
+    let report = check_on(fs);
+    let engine = world.open_on(fs.clone());
+    let engine = engine.expect("a damaged segment keeps no server from starting");
+    let stream = engine.stream(&name(STREAM)).expect("the catalog is whole");
+    for ((whole, shard), bits) in subject.segments.iter().zip(stream.shards()).zip(hits) {
+        let what = || format!("{:?}, {}, bits {bits:?}", subject.stop, whole.path.display());
+        let found = report.findings.iter().filter(|found| found.file == whole.path);
+        let found: Vec<&Finding> = found.collect();
+        let meanings = bits.iter().map(|bit| whole.layout.meaning(*bit as usize / 8));
+        let mut frames = Vec::new();
+        for meaning in meanings {
+            let is_right = is_reported(subject, whole, meaning, &found, out);
+            out.reports.case();
+            out.reports.expect(is_right, || format!("{}: reported {found:?}", what()));
+            out.served.case();
+            if let Meaning::Frame(frame) = meaning {
+                frames.push(frame);
+            }
+        }
+        frames.sort_unstable();
+        let served = give(shard)
+            .map_err(|error| error.to_string())
+            .and_then(|given| is_served(subject, whole, &frames, &given));
+        out.served.expect(served.is_ok(), || format!("{}: {served:?}", what()));
+    }
+}
+
+/// Whether a frame is the last of a log that was killed, and nothing says that it was durable.
+fn is_tail(subject: &Subject, whole: &Whole, frame: usize) -> bool {
+    subject.stop == Stop::Killed
+        && frame + 1 == whole.layout.frames.len()
+        && whole.layout.frames[frame].base >= subject.recorded
+}
+
+/// Whether `verify` says of a flipped bit with this meaning what it should.
+fn is_reported(
+    subject: &Subject,
+    whole: &Whole,
+    meaning: Meaning,
+    found: &[&Finding],
+    out: &SegmentBits,
+) -> bool {
+    let is_damage = found.iter().any(|found| found.kind == FindingKind::Damage);
+    match meaning {
+        Meaning::Frame(frame) if is_tail(subject, whole, frame) => {
+            out.tail.case();
+            let start = whole.layout.frames[frame].bytes.start as u64;
+            found
+                .iter()
+                .any(|found| found.kind != FindingKind::Damage && found.offset == Some(start))
+        }
+        Meaning::Frame(frame) => {
+            out.meaningful.case();
+            let frame = &whole.layout.frames[frame];
+            found.iter().any(|found| {
+                found.kind == FindingKind::Damage
+                    && found.offset == Some(frame.bytes.start as u64)
+                    && found.first_lost.is_some_and(|first| first.0 == frame.base)
+                    && found.next_readable.is_some_and(|next| next.0 == frame.next)
+            })
+        }
+        Meaning::Redundant(at) => {
+            out.redundant.case();
+            !is_damage && found.iter().any(|found| found.offset == Some(at as u64))
+        }
+        Meaning::Idle => {
+            out.idle.case();
+            !is_damage
+        }
+    }
+}
+
+/// Whether all was served but the frames that were hit, and each of these was told as it is.
+fn is_served(subject: &Subject, whole: &Whole, hit: &[usize], given: &Given) -> Result<(), String> {
+    let frames = &whole.layout.frames;
+    let mut told = given.damage.iter();
+    let (mut begin, mut end, mut next_frame) = (0, 0, 0);
+    let mut part = 0;
+    for &position in hit {
+        end +=
+            frames[next_frame..position].iter().map(|frame| frame.payload().len()).sum::<usize>();
+        if is_tail(subject, whole, position) {
+            // Readers find the end of the log there.
+            let is_cut = told.next().is_none() && given.is_part(part, &whole.payloads[begin..end]);
+            return if is_cut { Ok(()) } else { Err(format!("no tail: {:?}", given.damage)) };
+        }
+        let frame = &frames[position];
+        let is_told = told.next().is_some_and(|damage| {
+            damage.file == whole.path
+                && damage.offset == frame.bytes.start as u64
+                && damage.first_lost.0 == frame.base
+                && damage.next_readable.0 == frame.next
+        });
+        if !is_told {
+            return Err(format!("told is {:?}, hit was {frame:?}", given.damage));
+        }
+        if !given.is_part(part, &whole.payloads[begin..end]) {
+            return Err("wrong bytes, or more lost than the frame".to_owned());
+        }
+        end += frame.payload().len();
+        (begin, next_frame, part) = (end, position + 1, part + 1);
+    }
+    if told.next().is_some() {
+        return Err(format!("hit were frames {hit:?}, told are {:?}", given.damage));
+    }
+    match given.is_part(part, &whole.payloads[begin..]) {
+        true => Ok(()),
+        false => Err("wrong bytes, or more lost than the frames that were hit".to_owned()),
+    }
 }

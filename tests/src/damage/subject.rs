@@ -41,6 +41,10 @@ pub struct Whole {
 }
 
 /// A data directory at rest: one stream, and one segment of 256 KiB in each shard.
+///
+/// The shards were put the same records in the same batches at the same times. They differ in
+/// their ids, their segments' incarnations, and the checksums that cover these; so what is tried
+/// on one of them is tried on all.
 pub struct Subject {
     /// The disk of this one is dead; copies of it are not.
     world: World,
@@ -66,7 +70,7 @@ impl Subject {
         let mut world = World::new(seed);
         let mut random = Random(seed);
         let mut recorded = 1;
-        let mut left: Vec<usize> = vec![bytes; shards as usize];
+        let mut left = bytes;
         for half in [2, 1] {
             let engine = world.open().expect("a sound disk opens");
             let stream = match engine.stream(&name(STREAM)) {
@@ -74,17 +78,17 @@ impl Subject {
                 Err(_) => engine.create_stream(&name(STREAM), shards).expect("there is room"),
             };
             recorded = stream.shards()[0].watermarks().durable.0;
-            for (shard, left) in stream.shards().iter().zip(&mut left) {
-                let keep = if half == 2 { *left / 2 } else { 0 };
-                while *left > keep {
-                    let count = 1 + random.below(6);
-                    let data: Vec<Vec<u8>> = (0..count).map(|_| noise(&mut random)).collect();
-                    let views: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-                    let bytes = 88 + data.iter().map(|data| data.len() + 40).sum::<usize>();
-                    world.clock.advance(Duration::from_millis(random.below(5)));
+            let keep = if half == 2 { left / 2 } else { 0 };
+            while left > keep {
+                let count = 1 + random.below(6);
+                let data: Vec<Vec<u8>> = (0..count).map(|_| noise(&mut random)).collect();
+                let views: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+                let bytes = 88 + data.iter().map(|data| data.len() + 40).sum::<usize>();
+                world.clock.advance(Duration::from_millis(random.below(5)));
+                for shard in stream.shards() {
                     put_now(&engine, shard, &views).expect("there is room");
-                    *left = left.saturating_sub(bytes);
                 }
+                left = left.saturating_sub(bytes);
             }
             if half == 1 && stop == Stop::Sealed {
                 // An hour and more seals the segments.
@@ -108,6 +112,8 @@ impl Subject {
         // By shard, not by the order of their names.
         segments.sort_by_key(|whole| (whole.path.as_os_str().len(), whole.path.clone()));
         assert_eq!(segments.len(), shards as usize, "one segment a shard");
+        let is_equal = segments.iter().all(|other| other.layout == segments[0].layout);
+        assert!(is_equal, "the shards are alike");
         Subject { world, segments, stop, recorded }
     }
 
@@ -150,8 +156,12 @@ pub fn environment(world: &World) -> Environment {
 
 /// `anabranch verify` of a world.
 pub fn check(fs: &SimFs) -> VerifyReport {
-    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
-    verify(&fs, Path::new(DATA), Mode::Offline, &mut |_| {}).expect("it is a data directory")
+    check_on(&(Arc::new(fs.clone()) as Arc<dyn Fs>))
+}
+
+/// `anabranch verify` of a disk.
+pub fn check_on(fs: &Arc<dyn Fs>) -> VerifyReport {
+    verify(fs, Path::new(DATA), Mode::Offline, &mut |_| {}).expect("it is a data directory")
 }
 
 /// `anabranch repair --apply` of a world.

@@ -1,9 +1,12 @@
 //! A segment cut at every byte of its end: a frame that is cut is missing, and whether that is a
 //! torn tail or damage is decided by what was recorded as durable.
 
-use anabranch_engine::offline::FindingKind;
+use std::sync::Arc;
 
-use super::subject::{STREAM, Stop, Subject, check, give};
+use anabranch_engine::offline::{Finding, FindingKind};
+use anabranch_engine::{Engine, Shard};
+
+use super::subject::{STREAM, Stop, Subject, Whole, check, give};
 use super::{Tally, in_parallel};
 use crate::support::{World, name, put_now};
 
@@ -12,6 +15,10 @@ const END_BYTES: u64 = 64 << 10;
 
 /// One copy of the segment's header.
 const HEADER_BYTES: u64 = 512;
+
+/// Shards of the directory. One start serves a cut in each: it is what takes most of the time,
+/// and shards know nothing of each other.
+const SHARDS: usize = 16;
 
 /// What came of it. The cases of each are cuts.
 #[derive(Default)]
@@ -24,70 +31,74 @@ pub struct Truncations {
 
 /// Cuts at every `stride.0`th of the last 64 KiB, and at every `stride.1`th of the bytes before.
 pub fn run(stop: Stop, stride: (u64, u64), progress: &(dyn Fn(u64) + Sync)) -> Truncations {
-    let subject = Subject::new(7, 1, stop);
+    let subject = Subject::new(7, SHARDS as u32, stop);
     let len = subject.segments[0].bytes.len() as u64;
     let before = (0..len - END_BYTES).step_by(stride.1 as usize);
     let cuts: Vec<u64> = before.chain((len - END_BYTES..=len).step_by(stride.0 as usize)).collect();
+    let rounds: Vec<&[u64]> = cuts.chunks(SHARDS).collect();
     let out = Truncations::default();
     in_parallel(
-        cuts.len() as u64,
+        rounds.len() as u64,
         || out.damage.is_enough() || out.tail.is_enough(),
         || subject.twin(),
         |twin, round| {
-            let cut = cuts[round as usize];
+            let cuts = rounds[round as usize];
             let world = twin.with(twin.fs.kill());
-            world.fs.truncate(&subject.segments[0].path, cut);
-            let (is_damage, outcome) = look(&subject, &world, cut);
-            let tally = if is_damage { &out.damage } else { &out.tail };
-            tally.case();
-            tally.expect(outcome.is_ok(), || format!("{stop:?}, cut at {cut}: {outcome:?}"));
-            progress(1);
+            for (whole, cut) in subject.segments.iter().zip(cuts) {
+                world.fs.truncate(&whole.path, *cut);
+            }
+            look(&subject, &world, cuts, &out);
+            progress(cuts.len() as u64);
         },
     );
     out
 }
 
-/// Looks at the directory. Returns whether the cut is damage, and what is wrong.
-fn look(subject: &Subject, world: &World, cut: u64) -> (bool, Result<(), String>) {
-    let whole = &subject.segments[0];
-    let frames = &whole.layout.frames;
-    // One copy of the header makes all frames readable whose payloads are whole.
-    let kept = match cut {
-        0..HEADER_BYTES => 0,
-        _ => frames.partition_point(|frame| frame.bytes.end as u64 <= cut),
-    };
-    let first_lost = frames.get(kept).map(|frame| frame.base);
-    let is_damage = first_lost.is_some_and(|first| first < subject.recorded);
-    let is_headless = cut < HEADER_BYTES;
-    (
-        is_damage || is_headless,
-        judge(subject, world, kept, first_lost.filter(|_| is_damage || is_headless)),
-    )
+/// Looks at the directory, each shard of which has a cut segment.
+fn look(subject: &Subject, world: &World, cuts: &[u64], out: &Truncations) {
+    let report = check(&world.fs);
+    let engine = world.open().expect("a cut segment keeps no server from starting");
+    let stream = engine.stream(&name(STREAM)).expect("the catalog is whole");
+    for ((whole, shard), cut) in subject.segments.iter().zip(stream.shards()).zip(cuts) {
+        let frames = &whole.layout.frames;
+        // One copy of the header makes all frames readable whose payloads are whole.
+        let is_headless = *cut < HEADER_BYTES;
+        let kept = match is_headless {
+            true => 0,
+            false => frames.partition_point(|frame| frame.bytes.end as u64 <= *cut),
+        };
+        let first_lost = frames.get(kept).map(|frame| frame.base);
+        let first_lost = first_lost.filter(|&first| is_headless || first < subject.recorded);
+        let found = report.findings.iter().filter(|found| found.file == whole.path);
+        let found: Vec<&Finding> = found.collect();
+        let judged = judge_report(whole, &found, first_lost)
+            .and_then(|()| judge(subject, (&engine, shard), whole, kept, first_lost));
+        let tally = if first_lost.is_some() { &out.damage } else { &out.tail };
+        tally.case();
+        tally.expect(judged.is_ok(), || format!("{:?}, cut at {cut}: {judged:?}", subject.stop));
+    }
 }
 
+/// What `verify` says of the cut file.
+fn judge_report(whole: &Whole, found: &[&Finding], first_lost: Option<u64>) -> Result<(), String> {
+    let mut damage = found.iter().filter(|found| found.kind == FindingKind::Damage);
+    let is_right = match first_lost {
+        Some(first) => damage.any(|damage| {
+            damage.offset.is_some() && damage.first_lost.is_some_and(|lost| lost.0 == first)
+        }),
+        None => damage.next().is_none(),
+    };
+    ensure(is_right, || format!("{first_lost:?} of {} lost: {found:?}", whole.path.display()))
+}
+
+/// What the shard gives.
 fn judge(
     subject: &Subject,
-    world: &World,
+    (engine, shard): (&Engine, &Arc<Shard>),
+    whole: &Whole,
     kept: usize,
     first_lost: Option<u64>,
 ) -> Result<(), String> {
-    let whole = &subject.segments[0];
-    let report = check(&world.fs);
-    let mut found = report.findings.iter().filter(|found| found.kind == FindingKind::Damage);
-    match first_lost {
-        Some(first) => {
-            let is_it = found.clone().any(|found| {
-                found.file == whole.path
-                    && found.offset.is_some()
-                    && found.first_lost.is_some_and(|lost| lost.0 == first)
-            });
-            ensure(is_it, || format!("verify is silent: {:?}", report.findings))?;
-        }
-        None => ensure(found.next().is_none(), || format!("no damage: {:?}", report.findings))?,
-    }
-    let engine = world.open().map_err(|error| error.to_string())?;
-    let stream = engine.stream(&name(STREAM)).map_err(|error| error.to_string())?;
-    let shard = &stream.shards()[0];
     let given = give(shard).map_err(|error| error.to_string())?;
     let bytes: usize = whole.layout.frames[..kept].iter().map(|frame| frame.payload().len()).sum();
     ensure(given.is_part(0, &whole.payloads[..bytes]), || {
@@ -106,7 +117,7 @@ fn judge(
     let is_all = told.is_none_or(|told| told >= subject.recorded);
     ensure(is_all, || format!("{first_lost:?} is lost, told are {:?}", given.damage))?;
     // Whatever was lost, puts go on, and no number is used twice.
-    let appended = put_now(&engine, shard, &[b"after"]).map_err(|error| error.to_string())?;
+    let appended = put_now(engine, shard, &[b"after"]).map_err(|error| error.to_string())?;
     let above = if first_lost.is_some() { subject.recorded } else { 0 };
     let last = kept.checked_sub(1).map_or(1, |last| whole.layout.frames[last].next);
     ensure(appended.first.0 >= above.max(last), || format!("{} again", appended.first))?;

@@ -8,6 +8,7 @@ mod external;
 use anyhow::Result;
 
 use super::{Check, Figures, Plan};
+use crate::damage::segment_bits::Choice;
 use crate::damage::subject::Stop;
 use crate::damage::{
     Tally, catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
@@ -93,23 +94,41 @@ fn violations(figures: &mut Figures, name: &str, tally: &Tally) {
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run_segment_bits(plan: &Plan) -> Result<Figures> {
-    // The sealed segment has bits of every kind. Without a footer there is little else.
-    let runs = [(Stop::Sealed, 1), (Stop::Clean, plan.size(61, 1))];
-    let bits: u64 = (256 << 10) * 8;
-    plan.total(runs.iter().map(|(_, stride)| bits / stride).sum());
+    // The sealed segment has bits of every kind, so it is the one of which CI flips them all. One
+    // that is not sealed differs in what stands where the footer goes, and in who knows its end.
+    let alone = |payload, rest| Choice { payload, rest, together: 1 };
+    let ci = [
+        (Stop::Sealed, "sealed", Choice::ALL_IN_EIGHTS),
+        (Stop::Sealed, "sealed, one at a time", alone(31, 31)),
+        (Stop::Clean, "not sealed", alone(31, 7)),
+        (Stop::Killed, "killed", alone(101, 21)),
+    ];
+    let long = [
+        (Stop::Sealed, "sealed", Choice::ALL),
+        (Stop::Clean, "not sealed", Choice::ALL),
+        (Stop::Killed, "killed", Choice::ALL),
+    ];
+    let runs = if plan.is_long() { &long[..] } else { &ci[..] };
+    let bits = |choice: &Choice| (256 << 10) * 8 / choice.payload.max(choice.rest) as u64;
+    plan.total(runs.iter().map(|(.., choice)| bits(choice)).sum());
     let mut figures = Figures::default();
-    for (stop, stride) in runs {
-        let of = if stop == Stop::Sealed { "sealed" } else { "not sealed" };
-        plan.say(of);
-        let found = segment_bits::run(stop, (0, stride), &|flips| plan.advance(flips));
+    for (stop, of, choice) in runs {
+        plan.say(*of);
+        let found = segment_bits::run(*stop, *choice, &|flips| plan.advance(flips));
         let flips = found.reports.cases();
-        figures.at_least(format!("bits flipped, {of}"), flips, bits / stride);
+        figures.at_least(format!("bits flipped, {of}"), flips, bits(choice));
         figures.told(format!("of them meaningful, {of}"), found.meaningful.cases());
         figures.told(format!("of them redundant, {of}"), found.redundant.cases());
         figures.told(format!("of them idle, {of}"), found.idle.cases());
+        if *stop == Stop::Killed {
+            figures.told("of them in the very last frame, killed", found.tail.cases());
+        }
         violations(&mut figures, &format!("not reported as FORMAT.md says, {of}"), &found.reports);
         let name = format!("wrong bytes, or more lost than the frame, {of}");
         violations(&mut figures, &name, &found.served);
+        if found.reports.is_enough() || found.served.is_enough() {
+            break;
+        }
     }
     Ok(figures)
 }
@@ -134,17 +153,24 @@ fn run_catalog_bits(plan: &Plan) -> Result<Figures> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run_truncations(plan: &Plan) -> Result<Figures> {
-    let before = plan.size(31, 1);
-    plan.total(3 * ((64 << 10) + (192 << 10) / before));
+    // Of what was stopped cleanly any cut is plain damage. It is in the log that was killed that
+    // a tail has to be told from it, byte by byte.
+    let (clean, before) = (plan.size(5, 1), plan.size(31, 1));
+    let runs = [(Stop::Sealed, clean), (Stop::Clean, clean), (Stop::Killed, 1)];
+    let cuts = |end: u64| (64 << 10) / end + (192 << 10) / before;
+    plan.total(runs.iter().map(|(_, end)| cuts(*end)).sum());
     let mut figures = Figures::default();
-    for stop in [Stop::Sealed, Stop::Clean, Stop::Killed] {
-        let found = truncations::run(stop, (1, before), &|cuts| plan.advance(cuts));
+    for (stop, end) in runs {
+        let found = truncations::run(stop, (end, before), &|cuts| plan.advance(cuts));
         let of = format!("{stop:?}").to_lowercase();
         let all = found.damage.cases() + found.tail.cases();
-        figures.at_least(format!("cuts, {of}"), all, 64 << 10);
+        figures.at_least(format!("cuts, {of}"), all, cuts(end));
         figures.told(format!("of them damage, {of}"), found.damage.cases());
         violations(&mut figures, &format!("damage taken for a tail, {of}"), &found.damage);
         violations(&mut figures, &format!("a tail taken for damage, {of}"), &found.tail);
+        if found.damage.is_enough() || found.tail.is_enough() {
+            break;
+        }
     }
     Ok(figures)
 }
@@ -159,6 +185,9 @@ fn run_stale(plan: &Plan) -> Result<Figures> {
         let of = format!("{stop:?}").to_lowercase();
         figures.told(format!("files with stale frames, {of}"), found.cases());
         violations(&mut figures, &format!("resurrected or taken for evidence, {of}"), &found);
+        if found.is_enough() {
+            break;
+        }
     }
     Ok(figures)
 }

@@ -1,6 +1,7 @@
 //! Small instances of what the torture command does as a whole: a sample of the bits, cuts and
 //! losses, chosen so that each kind is among them.
 
+use anabranch_tests::damage::segment_bits::Choice;
 use anabranch_tests::damage::subject::Stop;
 use anabranch_tests::damage::{
     catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
@@ -10,13 +11,14 @@ fn quiet(_: u64) {}
 
 #[test]
 fn every_flipped_bit_of_a_segment_is_reported_or_harmless_and_costs_one_frame_at_most() {
-    for stop in [Stop::Sealed, Stop::Clean] {
-        // Odd, so that all bits of a byte have their turn.
-        let found = segment_bits::run(stop, (3, 523), &quiet);
+    for (stop, together) in [(Stop::Sealed, 8), (Stop::Clean, 1), (Stop::Killed, 1)] {
+        let choice = Choice { payload: 809, rest: 67, together };
+        let found = segment_bits::run(stop, choice, &quiet);
         found.reports.assert_none();
         found.served.assert_none();
-        assert!(found.meaningful.cases() > 3000 && found.idle.cases() > 50);
-        assert!(found.redundant.cases() > if stop == Stop::Sealed { 70 } else { 10 });
+        assert!(found.meaningful.cases() > 2500 && found.idle.cases() > 500);
+        assert!(found.redundant.cases() > if stop == Stop::Sealed { 500 } else { 100 });
+        assert_eq!(found.tail.cases() > 0, stop == Stop::Killed);
     }
 }
 
