@@ -153,6 +153,14 @@ impl File for Segment {
         Ok((offset < self.whole.len() as u64).then_some(offset))
     }
 
+    fn next_hole(&self, _offset: u64) -> io::Result<u64> {
+        Ok(self.whole.len() as u64)
+    }
+
+    fn let_go(&self, _offset: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn map(self: Arc<Self>, len: u64) -> io::Result<Arc<dyn Map>> {
         if len > self.whole.len() as u64 {
             return Err(io::ErrorKind::InvalidInput.into());
