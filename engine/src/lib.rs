@@ -34,6 +34,10 @@ mod housekeeping;
 pub mod ids;
 pub mod limits;
 mod log;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod offline;
 mod open;
 mod options;

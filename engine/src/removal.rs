@@ -4,6 +4,7 @@ use crate::error::{IoContext, Result};
 use crate::fs::Fs;
 use crate::ids::StreamId;
 use crate::log::paths::Paths;
+use crate::mutant::Mutant;
 
 /// Removes all files of a stream, durably.
 pub(crate) fn remove_tree(fs: &dyn Fs, paths: &Paths, stream: StreamId) -> Result<()> {
@@ -30,5 +31,5 @@ pub(crate) fn remove_tree(fs: &dyn Fs, paths: &Paths, stream: StreamId) -> Resul
     }
     fs.remove_dir(&dir).at("remove", &dir, None)?;
     let parent = paths.shards();
-    fs.sync_dir(&parent).at("sync", &parent, None)
+    Mutant::RemovalUnsynced.skips(|| fs.sync_dir(&parent)).at("sync", &parent, None)
 }

@@ -33,6 +33,7 @@ use crate::log::frame::FRAME_HEADER_BYTES;
 use crate::log::header::ShardIdentity;
 use crate::log::recover::Recovered;
 use crate::log::writer::{Batch, Committed, LogWriter, Place};
+use crate::mutant::Mutant;
 use crate::reader::Cursor;
 use crate::record::RecordView;
 use crate::sequence::SequenceNumber;
@@ -310,7 +311,7 @@ impl Shard {
     // ---- for committers ------------------------------------------------------------------
 
     fn commit_staged(self: &Arc<Self>) {
-        let (mut writer, mut batch, waiters) = {
+        let (mut writer, mut batch, mut waiters) = {
             let mut staging = self.staging.lock();
             staging.is_queued = false;
             if staging.buffer.is_empty() {
@@ -332,6 +333,9 @@ impl Shard {
         // The other buffer is empty now: producers that found this one full go on.
         self.room.notify_waiters();
 
+        if Mutant::AcknowledgeEarly.is_on() {
+            waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+        }
         let was_open = writer.is_open();
         let result = writer.commit(&mut batch, self.shared.now_ms());
         let is_opened = !was_open && writer.is_open();

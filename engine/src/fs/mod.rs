@@ -8,6 +8,10 @@
 //!   sectors may survive a power cut, each whole or not at all;
 //! - a name made, renamed or removed is durable once [`Fs::sync_dir`] of its directory has
 //!   returned;
+//! - a rename is one change, also from one directory to another: a power cut leaves the old name
+//!   or the new one, never both and never neither, and the sync of the new directory makes it
+//!   durable. Journaling file systems keep it so. (The writer syncs `spare/` all the same when a
+//!   file has left it, which costs little; leaving that out would break nothing here.)
 //! - after a failed sync the kernel may hold the unsynced pages as clean: a retry proves
 //!   nothing, so a caller never retries.
 //!

@@ -15,6 +15,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::map::{MappedFile, checked_range, copy};
 use super::{Access, Entry, File, Fs, Lock, Map, Space};
+use crate::mutant::Mutant;
 
 /// How [`Map::slice`] gets at the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -94,7 +95,7 @@ impl Fs for RealFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
+        Mutant::NoDirectorySync.skips(|| fs::File::open(path)?.sync_all())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {

@@ -45,6 +45,7 @@ pub use self::fault::{Fault, Moment, Op};
 use self::names::{Ino, ROOT};
 use super::map::checked_range;
 use super::{Access, Entry, File, Fs, Lock, Map, Space};
+use crate::mutant::Mutant;
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone)]
@@ -311,7 +312,8 @@ impl Fs for SimFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(Op::SyncDir, |disk| disk.sync_dir(path))
+        let sync = || self.mutate(Op::SyncDir, |disk| disk.sync_dir(path));
+        Mutant::NoDirectorySync.skips(sync)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {

@@ -11,6 +11,7 @@ use crate::error::{IoContext, Result};
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
 use crate::log::scan::Scanner;
 use crate::log::segment::{OpenSegment, Segment};
+use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 /// Bytes of a window, unless a single frame needs more.
@@ -58,6 +59,10 @@ impl Place {
         let (start, window) = &self.window;
         let inside = offset >= *start && offset + len as u64 <= start + window.len() as u64;
         if !inside {
+            let end = match Mutant::SliceBeyondDurable.is_on() {
+                true => self.open.file.len()?,
+                false => end,
+            };
             let wanted = (len as u64).max(WINDOW_BYTES).min(end - offset) as usize;
             let mut window = self.open.map.clone().slice(offset, wanted);
             if wanted > len && window.is_err() {

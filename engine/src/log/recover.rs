@@ -34,6 +34,7 @@ use crate::log::segment::{Extent, Fence, Segment, read_footer};
 use crate::log::unreadable::{PAGE_BYTES, for_each_readable};
 use crate::log::verdict::{EndFacts, Evidence, Verdict, judge, numbers_to_skip};
 use crate::log::writer::{Place, Tail};
+use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 /// Bytes that are read at once where all of a file is.
@@ -304,7 +305,8 @@ impl Walk<'_> {
                     || (following.is_some() && fault != Fault::Zeros),
                 proven_above: successors
                     .as_ref()
-                    .is_some_and(|found| found.durable_below > self.expected),
+                    .is_some_and(|found| found.durable_below > self.expected)
+                    && !Mutant::IgnoreProof.is_on(),
                 hidden_above: scanner.passed_unreadable,
             };
             match judge(fault, evidence) {
@@ -313,7 +315,9 @@ impl Walk<'_> {
                     // Numbers that a valid header claims were handed out, if to no avail.
                     let claimed = claim.map_or(self.expected, |header| header.next());
                     let torn = successors.as_ref().map_or(claimed, |found| found.last.max(claimed));
-                    self.claimed = self.claimed.max(torn);
+                    if !Mutant::ForgetClaims.is_on() {
+                        self.claimed = self.claimed.max(torn);
+                    }
                     end = Ending::Torn;
                     break;
                 }
@@ -547,7 +551,10 @@ struct Later {
 /// stand or do not, as before, and no more behind them than before.
 fn make_durable(file: &dyn File, frames: Range<u64>, zero_to: Option<u64>) -> std::io::Result<()> {
     let end = frames.end;
-    for_each_readable(file, frames, CHUNK_BYTES, 0, |at, bytes| file.write_at(at, bytes))?;
+    for_each_readable(file, frames, CHUNK_BYTES, 0, |at, bytes| {
+        Mutant::KeepUncleanTail.skips(|| file.write_at(at, bytes))
+    })?;
+    let zero_to = zero_to.filter(|_| !Mutant::TailUnzeroed.is_on());
     if let Some(zero_to) = zero_to.filter(|&zero_to| zero_to > end) {
         // The zeros that a commit ends with stand in blocks that are written already. Writing
         // them is cheap; zeroing by range changes the file's extents, which a thousand logs
@@ -558,5 +565,5 @@ fn make_durable(file: &dyn File, frames: Range<u64>, zero_to: Option<u64>) -> st
             file.zero(border, zero_to - border)?;
         }
     }
-    file.sync()
+    Mutant::TailUnsynced.skips(|| file.sync())
 }

@@ -10,6 +10,7 @@ use crate::log::frame::{
     FRAME_ALIGNMENT, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner,
 };
 use crate::log::unreadable::{PAGE_BYTES, Steps};
+use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 /// Read in pieces that grow to this size; a larger frame is read whole.
@@ -173,7 +174,8 @@ impl<'a> Scanner<'a> {
 
     /// `len` bytes at `offset`; `None` where the file is too short.
     pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<Option<&[u8]>> {
-        if offset + len as u64 > self.file_bytes {
+        let file_bytes = self.file_bytes - u64::from(Mutant::OffByOne.is_on());
+        if offset + len as u64 > file_bytes {
             return Ok(None);
         }
         let buffered = self.buffer_at..self.buffer_at + self.buffer.len() as u64;

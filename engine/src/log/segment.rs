@@ -20,6 +20,7 @@ use crate::log::frame::{Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, Index, IndexEntry, footer_bytes};
 use crate::log::scan::{Found, Scanner};
+use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 /// A range of a segment that holds no readable frame.
@@ -304,9 +305,10 @@ impl Segment {
     /// Lets the open file go, and says whether nobody else holds a part of it: only then may
     /// the file be written again. `self` has left the log's list, so no one can open it anew.
     pub(crate) fn close_unshared(self: Arc<Self>) -> bool {
-        let Ok(segment) = Arc::try_unwrap(self) else { return false };
+        let Ok(segment) = Arc::try_unwrap(self) else { return Mutant::RecycleShared.is_on() };
         drop(segment.open.into_inner());
-        segment.maps.into_inner().iter().all(|map| map.strong_count() == 0)
+        let is_unshared = segment.maps.into_inner().iter().all(|map| map.strong_count() == 0);
+        is_unshared || Mutant::RecycleShared.is_on()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::limits::{LOST_NUMBERS_SKIPPED, UNSYNCED_NUMBERS_SKIPPED};
 use crate::log::frame::Fault;
+use crate::mutant::Mutant;
 
 /// What is known about the bytes where a walk stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +31,8 @@ pub(crate) enum Verdict {
 /// The recovery table of `FORMAT.md`.
 pub(crate) fn judge(fault: Fault, evidence: Evidence) -> Verdict {
     let Evidence { recorded_above, proven_above, hidden_above } = evidence;
-    match (recorded_above || proven_above || hidden_above, fault) {
+    let is_above = recorded_above || proven_above || hidden_above;
+    match (is_above && !Mutant::CutAnywhere.is_on(), fault) {
         (true, _) | (false, Fault::Unreadable) => Verdict::Damage,
         (false, Fault::Zeros) => Verdict::End,
         (false, _) => Verdict::Tail,
@@ -50,7 +52,7 @@ pub(crate) struct EndFacts {
 
 /// How many numbers to leave out, so that none is used again that a client may have seen.
 pub(crate) fn numbers_to_skip(end: EndFacts) -> u64 {
-    if end.is_clean {
+    if end.is_clean || Mutant::ReuseNumbers.is_on() {
         return 0;
     }
     let unsynced = if end.is_unsynced { UNSYNCED_NUMBERS_SKIPPED } else { 0 };

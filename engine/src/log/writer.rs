@@ -32,6 +32,7 @@ use crate::log::index::{Footer, Index, footer_bytes};
 use crate::log::paths::{Paths, segment_name};
 use crate::log::segment::{Extent, Segment, read_footer};
 use crate::log::spare::Spare;
+use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 const PAGE_BYTES: u64 = 4096;
@@ -202,12 +203,18 @@ impl LogWriter {
         // again, is synced before anything else is built on it.
         self.unsynced_bytes += write_end - offset;
         if let Err(error) = file.write_at(offset, &batch.buffer).at("write", path, offset) {
-            if error.is_full() {
+            if error.is_full() && !Mutant::SwallowFull.is_on() {
                 // Whatever part of it was written must not look like a torn frame later.
                 file.zero(offset, write_end - offset).at("zero", path, offset)?;
                 return Err(Error::DiskFull);
             }
-            return Err(error);
+            if !Mutant::SwallowFull.is_on() {
+                return Err(error);
+            }
+        }
+        if Mutant::ShowEarly.is_on() {
+            segment.publish(&header, offset);
+            self.view.advance(header.next());
         }
         let sync_us = match self.host.durability {
             Durability::Fsync => Some(self.sync_file(&file, &segment)?),
@@ -245,7 +252,11 @@ impl LogWriter {
 
     fn sync_file(&mut self, file: &Arc<dyn File>, segment: &Segment) -> Result<u64> {
         let start = std::time::Instant::now();
-        file.sync().at("sync", segment.path(), None)?;
+        let mut synced = Mutant::NoSync.skips(|| file.sync());
+        if synced.is_err() && Mutant::SyncAgain.is_on() {
+            synced = file.sync();
+        }
+        synced.at("sync", segment.path(), None)?;
         self.unsynced_bytes = 0;
         Ok(start.elapsed().as_micros() as u64)
     }
@@ -412,7 +423,10 @@ impl LogWriter {
         let header = SegmentHeader {
             identity: self.identity.lock().clone(),
             base,
-            incarnation: Incarnation(host.entropy.next_u64()),
+            incarnation: Incarnation(match Mutant::SameIncarnation.is_on() {
+                true => 1,
+                false => host.entropy.next_u64(),
+            }),
             created_ms: now_ms,
             segment_bytes: bytes,
         };
@@ -434,7 +448,7 @@ impl LogWriter {
             file.write_at(0, &head).at("write", &waiting, 0)?;
             file.sync().at("sync", &waiting, None)?;
             host.fs.rename(&waiting, &path).at("rename", &waiting, None)?;
-            host.fs.sync_dir(&dir).at("sync", &dir, None)?;
+            Mutant::RollUnsynced.skips(|| host.fs.sync_dir(&dir)).at("sync", &dir, None)?;
             let spare = host.spare.dir();
             host.fs.sync_dir(spare).at("sync", spare, None)
         })();
