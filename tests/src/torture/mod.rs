@@ -54,6 +54,7 @@ pub use plan::Plan;
 
 /// All checks, in the order in which they run: the cheapest first.
 const CHECKS: &[Check] = &[
+    strict::TAILS,
     strict::SWEEP,
     damage::METADATA,
     damage::ITERATORS,

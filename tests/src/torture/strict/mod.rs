@@ -17,6 +17,8 @@ mod records;
 mod script;
 mod streams;
 mod sweep;
+mod tails;
 mod tally;
 
 pub(super) use sweep::CHECK as SWEEP;
+pub(super) use tails::CHECK as TAILS;
