@@ -8,7 +8,9 @@ use std::time::Duration;
 use anabranch_engine::clock::ManualClock;
 use anabranch_engine::fs::{ReadMode, RealFs};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Cursor, Engine, EngineOptions, Environment, ReadLimit, Shard};
+use anabranch_engine::{
+    Cursor, Engine, EngineOptions, Environment, ReadLimit, SegmentBytes, Shard,
+};
 use bytes::Bytes;
 
 use super::Tally;
@@ -16,6 +18,12 @@ use crate::support::{Random, START_MS, Seeded, name, put_now, records};
 
 /// Bytes put in each round.
 const ROUND_BYTES: u64 = 6 << 20;
+
+/// Bytes of a segment: a round fills one, so that there is a file to use again.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// Bytes of a record, at most: little of a full segment is left, so that its file is kept.
+const RECORD_BYTES_MAX: u64 = 512 << 10;
 
 /// What came of it.
 #[derive(Default)]
@@ -26,6 +34,8 @@ pub struct Readers {
     pub held: Tally,
     /// Segments that retention took.
     pub taken: u64,
+    /// Files of them that were kept, to be used again.
+    pub kept: u64,
 }
 
 /// What a reader was given, and a copy of it.
@@ -42,7 +52,9 @@ pub fn run(dir: &Path, seed: u64, rounds: u64, progress: &dyn Fn(u64)) -> Reader
         clock: clock.clone(),
         entropy: Arc::new(Seeded::new(seed)),
     };
-    let engine = Engine::open(EngineOptions::new(dir.join("data")), environment);
+    let segment_bytes = SegmentBytes { first: SEGMENT_BYTES, max: SEGMENT_BYTES };
+    let options = EngineOptions { segment_bytes, ..EngineOptions::new(dir.join("data")) };
+    let engine = Engine::open(options, environment);
     let engine = engine.expect("an empty directory opens");
     let stream = engine.create_stream(&name("s"), 1).expect("there is room");
     let shard = &stream.shards()[0];
@@ -64,7 +76,8 @@ pub fn run(dir: &Path, seed: u64, rounds: u64, progress: &dyn Fn(u64)) -> Reader
             engine.housekeeping_step();
         }
         out.taken += segments.saturating_sub(files(dir));
-        // Files that were taken are used again, if ever, while they are held.
+        out.kept += engine.stats().spare_segments;
+        // Files that were taken are used again while others are held.
         fill(&engine, shard, &mut random);
         for held in &held {
             out.held.case();
@@ -91,7 +104,7 @@ fn fill(engine: &Engine, shard: &Arc<Shard>, random: &mut Random) {
     let mut left = ROUND_BYTES;
     while left > 0 {
         let byte = random.next() as u8;
-        let len = 1 + random.below(1 << 20);
+        let len = 1 + random.below(RECORD_BYTES_MAX);
         put_now(engine, shard, &[&vec![byte; len as usize]]).expect("there is room");
         left = left.saturating_sub(len);
     }

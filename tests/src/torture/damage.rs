@@ -234,6 +234,7 @@ fn run_readers(plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::default();
     figures.told("rounds of retention beside readers", found.rounds.cases());
     figures.at_least("segments taken", found.taken, rounds);
+    figures.at_least("files kept to be used again", found.kept, rounds / 4);
     figures.told("slices held meanwhile", found.held.cases());
     violations(&mut figures, "slices that changed", &found.held);
     violations(&mut figures, "reads that failed or gave wrong bytes", &found.rounds);
