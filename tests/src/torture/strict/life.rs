@@ -10,7 +10,7 @@ use anabranch_engine::{AppendTicket, Durability, Engine, Error, SegmentBytes};
 
 use super::tally::Tally;
 use crate::checker::{Event, ShardChecker};
-use crate::support::{Random, World};
+use crate::support::{Random, World, name};
 
 /// Why a life ends before its script does.
 pub(super) enum Stop {
@@ -47,6 +47,8 @@ pub(super) struct KnownShard {
     pub(super) position: u64,
     pub(super) horizon: u64,
     pub(super) is_halted: bool,
+    /// What its readers were told of when the last run ended: the number behind it.
+    told: u64,
 }
 
 pub(super) struct Ticket {
@@ -181,6 +183,11 @@ impl Life {
             self.whole(&stream, shard)?;
             let Some(found) = self.find(&stream)? else { continue };
             let next = found.shards()[shard].watermarks().durable.0;
+            let told = self.streams[&stream].shards[shard].told;
+            if next < told {
+                let words = format!("ends at {next}, and its readers were told of {told}");
+                return Err(Stop::Found(format!("shard {shard} of {stream} {words}")));
+            }
             self.see(&stream, shard, &Event::Settled)?;
             self.see(&stream, shard, &Event::Tip { next })?;
         }
@@ -220,6 +227,7 @@ impl Life {
     /// Lets go of everything that belongs to the process.
     fn end(&mut self, is_cut: bool) -> Lived {
         self.tickets.clear();
+        self.note_told(is_cut);
         self.engine = None;
         for shard in self.streams.values_mut().flat_map(|known| &mut known.shards) {
             shard.checker.see(&Event::Ended { is_cut });
@@ -231,6 +239,23 @@ impl Life {
             return Err(Stop::Found(words));
         }
         Ok(())
+    }
+
+    /// What readers were told of is there after the next start, unless mode `os` may lose it.
+    fn note_told(&mut self, is_cut: bool) {
+        let may_lose = is_cut && self.world.durability == Durability::Os;
+        for (stream, known) in &mut self.streams {
+            let found = self.engine.as_ref().and_then(|engine| engine.stream(&name(stream)).ok());
+            let found = found.filter(|found| known.id == Some(found.id().0));
+            for (position, known) in known.shards.iter_mut().enumerate() {
+                if let Some(found) = &found {
+                    known.told = found.shards()[position].watermarks().durable.0;
+                }
+                if may_lose {
+                    known.told = 0;
+                }
+            }
+        }
     }
 
     /// The tally of the whole life.
