@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anabranch_tests::torture::{self, PROGRAM, TortureArguments, cuts};
+use anabranch_tests::torture::{self, MutantsArguments, PROGRAM, TortureArguments, cuts};
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
@@ -29,6 +29,9 @@ enum Command {
     /// Cut the power, damage files, fill disks, and print what was lost
     Torture(TortureArguments),
 
+    /// Make mistakes in the engine on purpose, and see whether the checks notice
+    Mutants(MutantsArguments),
+
     /// A part of `torture` in namespaces of its own
     #[command(hide = true)]
     Cell(cuts::CellArguments),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Torture(arguments) => torture::run(&arguments),
+        Command::Mutants(arguments) => torture::run_mutants(&arguments),
         Command::Cell(arguments) => cuts::run_cell(&arguments),
         Command::Guest(arguments) => cuts::run_guest(&arguments),
     }

@@ -12,7 +12,7 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{CHECKS, Check, Figures, Missing, NO_SKIPS, Plan};
+use super::{CHECKS, Check, Figures, Missing, NO_SKIPS, PANICKED, Plan};
 
 /// What can be asked for.
 #[derive(Args, Debug)]
@@ -149,7 +149,7 @@ fn run_one(check: &'static Check, arguments: &TortureArguments) -> Result<Ran> {
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("panicked: {}", words.unwrap_or("without words"))
+    format!("{PANICKED}: {}", words.unwrap_or("without words"))
 }
 
 /// A bar on standard error, if that is a terminal.
@@ -261,7 +261,7 @@ fn list(checks: &[&Check]) -> String {
 }
 
 /// A table without lines, which reads well and cuts well with awk.
-fn plain_table(header: &[&str]) -> Table {
+pub(super) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.to_vec());
@@ -272,7 +272,7 @@ fn plain_table(header: &[&str]) -> Table {
 }
 
 /// Writes to standard output. A reader that has gone (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
+pub(super) fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -32,13 +32,14 @@
 //! [`Plan::seed`] alone. Files go into [`Plan::scratch`], which is removed afterwards.
 //!
 //! A check that wants a server starts [`program`]: the `anabranch` binary, as it is shipped.
-//! A check that a mutant has to fail (see the list) ends at its first violation, so
-//! that a run of mutants is quick.
+//! A check that a mutant has to fail ([`mutants`]) ends at its first violation, so that a run of
+//! mutants is quick.
 
 mod command;
 pub mod cuts;
 mod damage;
 mod figures;
+mod mutants;
 mod need;
 mod plan;
 mod server;
@@ -49,6 +50,7 @@ use std::process::Command;
 
 pub use command::{TortureArguments, run};
 pub use figures::{Bar, Figure, Figures};
+pub use mutants::{MutantsArguments, run as run_mutants};
 pub use need::{Missing, Need};
 pub use plan::Plan;
 
@@ -74,6 +76,12 @@ const CHECKS: &[Check] = &[
 /// In the environment, with any value: a check that cannot run here counts as failed.
 pub const NO_SKIPS: &str = "ANABRANCH_TORTURE_NO_SKIPS";
 
+/// In the environment: the mistake that the engine makes in a build with the feature `mutants`.
+pub const MUTANT: &str = "ANABRANCH_MUTANT";
+
+/// How the words of a check begin that panicked.
+const PANICKED: &str = "panicked";
+
 /// One check: a promise, and the faults it is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Check {
@@ -97,7 +105,7 @@ pub const PROGRAM: &str = "anabranch";
 /// The program itself, `anabranch`: this very executable, which becomes the server when it is
 /// started under that name ([`PROGRAM`]), be it by the first argument or by a link to it.
 /// The environment is cleaned of what a person has set for servers; a mutant
-/// (`ANABRANCH_MUTANT`) is passed on.
+/// ([`MUTANT`]) is passed on.
 pub fn program() -> Command {
     use std::os::unix::process::CommandExt;
     let this = std::env::current_exe().expect("a program that runs has a path");
@@ -105,7 +113,7 @@ pub fn program() -> Command {
     command.arg0(PROGRAM);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("ANABRANCH_") && name != "ANABRANCH_MUTANT" {
+        if name.starts_with("ANABRANCH_") && name != MUTANT {
             command.env_remove(&*name);
         }
     }

@@ -383,3 +383,14 @@ async fn few_file_descriptors_are_enough_for_many_shards() {
     let mut stub = connect(server.address()).await;
     assert_eq!(count(&mut stub, "orders", SHARDS).await, acknowledged + 1);
 }
+
+/// A build without the feature `mutants` cannot be told to make mistakes: nothing of them is in
+/// it. With the feature the names are there, so that looking for them means something.
+#[test]
+fn the_program_can_make_mistakes_on_purpose_only_if_it_was_built_to() {
+    let program = fs::read(program().get_program()).unwrap();
+    for word in ["ANABRANCH_MUTANT", "unclean-tail", "KeepUncleanTail"] {
+        let is_there = program.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        assert_eq!(is_there, cfg!(feature = "mutants"), "{word}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::torture::{Check, Figures, Plan};
 pub(crate) const CHECK: Check = Check {
     name: "sweep",
     tier: "A",
-    rows: &["R2", "R14", "R15"],
+    rows: &["R2", "R9", "R14", "R15"],
     about: "the power goes before and behind every operation of the disk, in recovery too",
     needs: &[],
     run,

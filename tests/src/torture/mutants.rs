@@ -1,0 +1,387 @@
+//! The command that tests the tests: `anabranch-tests mutants`.
+//!
+//! ```text
+//!   cargo run --release -p anabranch-tests --features mutants -- mutants
+//!         [--only NAME,...] [--json FILE] [--seed N] [--list]
+//! ```
+//!
+//! The engine knows how to make some mistakes on purpose (`engine/src/mutant.rs`), one to a
+//! process. For each of them [`MUTANTS`] says what it breaks and which check has to find it. The
+//! check runs as a process of this very program: once as the engine is, where it has to hold, and
+//! once with each mutant, where it has to fail. A mutant is *killed* by a figure that misses its
+//! bar, or by a panic of the check. A check that was skipped, that could not run, or that came to
+//! no end has killed nothing. A mutant that survives is a hole in the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::command::{plain_table, print};
+use super::{CHECKS, Check};
+
+/// A mutant, and what becomes of it.
+struct Mutant {
+    name: &'static str,
+    /// The promise that it breaks, and how.
+    breaks: &'static str,
+    /// The row of the matrix that has to notice.
+    row: &'static str,
+    /// The check that has to fail.
+    check: &'static str,
+}
+
+/// All mutants, those of a check one after the other. The engine knows the same names.
+const MUTANTS: &[Mutant] = &[
+    Mutant::new("m1", "R2", "sweep", "commits are not synced"),
+    Mutant::new("m2", "R2", "sweep", "directories are not synced"),
+    Mutant::new("m3", "R2", "sweep", "puts are acknowledged before their commit"),
+    Mutant::new("m4", "R15", "sweep", "readers are shown what is not synced yet"),
+    Mutant::new("same-incarnation", "R9", "sweep", "all lives of a file have one incarnation"),
+    Mutant::new("roll-unsynced", "R2", "sweep", "a new segment's directory is not synced"),
+    Mutant::new("reuse-numbers", "R2", "sweep", "numbers are used again after a cut"),
+    Mutant::new("slice-beyond", "R15", "sweep", "a map is sliced beyond the durable end"),
+    Mutant::new("removal-unsynced", "R2", "sweep", "a tombstone goes before the files do"),
+    Mutant::new("catalog-unsynced", "R2", "sweep", "a new catalog's name is not synced"),
+    Mutant::new("unclean-tail", "R2", "tails", "an unclean tail is served without a rewrite"),
+    Mutant::new("tail-unzeroed", "R2", "tails", "what is cut is not zeroed"),
+    Mutant::new("tail-unsynced", "R2", "tails", "what recovery writes and zeroes is not synced"),
+    Mutant::new("m8", "R6", "tails", "a failed sync is tried again"),
+    Mutant::new("m5", "R7", "segment-bits", "readers do not look at checksums"),
+    Mutant::new("m6", "R7", "segment-bits", "the first bad frame ends the log"),
+    Mutant::new("no-proof", "R7", "segment-bits", "damage is judged without durable_below"),
+    Mutant::new("m7", "R9", "stale", "frames of earlier lives of a file pass"),
+    Mutant::new("m12", "R8", "truncations", "the end of a file is off by one"),
+    Mutant::new("forget-claims", "R8", "truncations", "numbers of cut frames are used again"),
+    Mutant::new("recycle-shared", "R13", "readers", "a segment is recycled under a living slice"),
+];
+
+/// What can be asked for.
+#[derive(Args, Debug)]
+pub struct MutantsArguments {
+    /// Try these mutants only
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Write the JSON to a file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Where all chance comes from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Say which mutants there are, and try none
+    #[arg(long)]
+    list: bool,
+}
+
+/// A check that takes longer than this, on a machine with much else to do, hangs.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How often to look whether a check has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How a run of a check ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Ended {
+    Held,
+    /// A figure missed its bar, or the check panicked: what it was, and what was remarked.
+    Found(String),
+    /// It says nothing about the promise.
+    Inconclusive(String),
+}
+
+struct Ran {
+    ended: Ended,
+    took: Duration,
+}
+
+impl Mutant {
+    const fn new(
+        name: &'static str,
+        row: &'static str,
+        check: &'static str,
+        breaks: &'static str,
+    ) -> Mutant {
+        Mutant { name, breaks, row, check }
+    }
+
+    fn check(&self) -> &'static Check {
+        let found = CHECKS.iter().find(|check| check.name == self.check);
+        found.expect("a test compares the names with the registry")
+    }
+}
+
+/// Tries the mutants asked for and prints what became of them.
+pub fn run(arguments: &MutantsArguments) -> ExitCode {
+    match try_mutants(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn try_mutants(arguments: &MutantsArguments) -> Result<ExitCode> {
+    let chosen = chosen(&arguments.only)?;
+    if arguments.list {
+        print(&list(&chosen))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    ensure!(
+        cfg!(feature = "mutants"),
+        "there is no mutant in this build; it takes another one: \
+         cargo run --release -p anabranch-tests --features mutants -- mutants"
+    );
+    let begun = Instant::now();
+    let scratch = tempfile::tempdir().context("cannot make a scratch directory")?;
+    let run = |check, mutant| {
+        let ran = run_check(check, mutant, arguments.seed, &scratch.path().join("figures"))?;
+        let (what, took) = (mutant.unwrap_or("no mutant"), ran.took.as_secs_f64());
+        eprintln!("{check:<16} {what:<18} {took:>6.1} s  {}", ran.ended.words());
+        Ok::<Ran, anyhow::Error>(ran)
+    };
+    let mut checks: Vec<(&str, Ran)> = Vec::new();
+    let mut all: Vec<(&Mutant, Ran)> = Vec::new();
+    for mutant in chosen {
+        if !checks.iter().any(|(check, _)| *check == mutant.check) {
+            checks.push((mutant.check, run(mutant.check, None)?));
+        }
+        all.push((mutant, run(mutant.check, Some(mutant.name))?));
+    }
+    let all_hold = checks.iter().all(|(_, ran)| ran.ended == Ended::Held);
+    let has_survivor = all.iter().any(|(_, ran)| !matches!(ran.ended, Ended::Found(_)));
+    let has_failed = has_survivor || !all_hold;
+    if let Some(file) = &arguments.json {
+        let report = json!({
+            "seed": arguments.seed,
+            "seconds": begun.elapsed().as_secs(),
+            "outcome": if has_failed { "failed" } else { "held" },
+            "without_mutant": checks.iter().map(|(check, ran)| json!({
+                "check": check,
+                "outcome": ran.ended.outcome(),
+                "seconds": ran.seconds(),
+            })).collect::<Value>(),
+            "mutants": all.iter().map(|(mutant, ran)| json!({
+                "name": mutant.name,
+                "breaks": mutant.breaks,
+                "row": mutant.row,
+                "tier": mutant.check().tier,
+                "check": mutant.check,
+                "is_killed": matches!(ran.ended, Ended::Found(_)),
+                "found": ran.ended.words(),
+                "seconds": ran.seconds(),
+            })).collect::<Value>(),
+        });
+        std::fs::write(file, format!("{report:#}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    print(&table(&checks, &all, begun.elapsed()))?;
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The mutants of those names, in the order of the list; all, where none is named.
+fn chosen(only: &[String]) -> Result<Vec<&'static Mutant>> {
+    for name in only {
+        if !MUTANTS.iter().any(|mutant| mutant.name == name) {
+            let known: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+            bail!("no mutant is called {name}; there are: {}", known.join(", "));
+        }
+    }
+    let is_chosen = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
+    Ok(MUTANTS.iter().filter(|mutant| is_chosen(mutant.name)).collect())
+}
+
+/// Runs a check in a process of its own, which writes what came of it into `report`.
+fn run_check(check: &str, mutant: Option<&str>, seed: u64, report: &Path) -> Result<Ran> {
+    let this = std::env::current_exe().context("a program that runs has a path")?;
+    let mut command = Command::new(this);
+    command.args(["torture", "--only", check, "--seed", &seed.to_string(), "--json"]).arg(report);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_remove(super::NO_SKIPS).env_remove(super::MUTANT);
+    if let Some(mutant) = mutant {
+        command.env(super::MUTANT, mutant);
+    }
+    let _ = std::fs::remove_file(report);
+    let begun = Instant::now();
+    let mut child = command.spawn().context("cannot start this program again")?;
+    let code = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a check")? {
+            break status.code();
+        }
+        if begun.elapsed() > TIMEOUT {
+            child.kill().context("cannot end a check")?;
+            child.wait().context("cannot wait for a check")?;
+            let ended = Ended::Inconclusive("it came to no end".to_owned());
+            return Ok(Ran { ended, took: begun.elapsed() });
+        }
+        std::thread::sleep(LOOK_EVERY);
+    };
+    let took = begun.elapsed();
+    let report = match std::fs::read(report) {
+        Ok(bytes) => serde_json::from_slice(&bytes).context("cannot read the report of a check")?,
+        Err(_) => Value::Null,
+    };
+    Ok(Ran { ended: Ended::of(code, &report["checks"][0]), took })
+}
+
+impl Ended {
+    /// What the exit code of the process and its report on the one check say.
+    fn of(code: Option<i32>, check: &Value) -> Ended {
+        let remark = check["remarks"][0].as_str().unwrap_or_default();
+        let missed = check["figures"].as_array().into_iter().flatten();
+        let missed = missed.filter(|figure| figure["holds"] == false);
+        let missed: Vec<_> = missed.filter_map(|figure| figure["name"].as_str()).collect();
+        match (code, check["outcome"].as_str()) {
+            (Some(0), Some("held")) => Ended::Held,
+            (Some(1), Some("failed")) if !missed.is_empty() => {
+                Ended::Found([&missed.join(", "), remark].join(": "))
+            }
+            (Some(1), Some("failed")) if remark.starts_with(super::PANICKED) => {
+                Ended::Found(remark.to_owned())
+            }
+            (_, Some(outcome)) => Ended::Inconclusive(format!("{outcome}: {remark}")),
+            (Some(code), None) => Ended::Inconclusive(format!("exit code {code}, and no report")),
+            (None, None) => Ended::Inconclusive("ended by a signal".to_owned()),
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self {
+            Ended::Held => "held",
+            Ended::Found(_) => "failed",
+            Ended::Inconclusive(_) => "inconclusive",
+        }
+    }
+
+    fn words(&self) -> &str {
+        match self {
+            Ended::Held => "held",
+            Ended::Found(words) | Ended::Inconclusive(words) => words,
+        }
+    }
+}
+
+impl Ran {
+    fn seconds(&self) -> f64 {
+        (self.took.as_secs_f64() * 10.0).round() / 10.0
+    }
+}
+
+/// What is known of the mutants before one is tried.
+fn list(mutants: &[&Mutant]) -> String {
+    let mut table = plain_table(&["mutant", "what it breaks", "row", "tier", "check"]);
+    for mutant in mutants {
+        let tier = mutant.check().tier;
+        table.add_row([mutant.name, mutant.breaks, mutant.row, tier, mutant.check]);
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+/// All that came of it, a line for each mutant.
+fn table(checks: &[(&str, Ran)], all: &[(&Mutant, Ran)], took: Duration) -> String {
+    let mut table = plain_table(&[
+        "mutant",
+        "what it breaks",
+        "row",
+        "tier",
+        "must be killed by",
+        "killed by",
+        "seconds",
+    ]);
+    for (mutant, ran) in all {
+        let killed = match &ran.ended {
+            // The remark behind it is long.
+            Ended::Found(words) => words.split(": ").next().unwrap_or_default(),
+            Ended::Held => "SURVIVED",
+            Ended::Inconclusive(_) => "INCONCLUSIVE",
+        };
+        table.add_row([
+            mutant.name,
+            mutant.breaks,
+            mutant.row,
+            mutant.check().tier,
+            mutant.check,
+            killed,
+            &format!("{:.1}", ran.took.as_secs_f64()),
+        ]);
+    }
+    let mut lines = vec![table.trim_fmt(), String::new()];
+    let inconclusive = all.iter().filter_map(|(mutant, ran)| match &ran.ended {
+        Ended::Inconclusive(words) => Some(format!("{}: {words}", mutant.name)),
+        _ => None,
+    });
+    lines.extend(inconclusive);
+    for (check, ran) in checks {
+        let held = match &ran.ended {
+            Ended::Held => "holds without a mutant".to_owned(),
+            ended => format!("FAILS WITHOUT A MUTANT: {}", ended.words()),
+        };
+        lines.push(format!("{check} {held} ({:.1} s)", ran.took.as_secs_f64()));
+    }
+    let killed = all.iter().filter(|(_, ran)| matches!(ran.ended, Ended::Found(_))).count();
+    let (total, took) = (all.len(), took.as_secs_f64());
+    lines.push(format!("{killed} of {total} mutants killed in {took:.0} s\n"));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_has_a_name_of_its_own_and_a_check_that_covers_its_row() {
+        let mut names: Vec<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), MUTANTS.len());
+        for mutant in MUTANTS {
+            assert!(mutant.check().rows.contains(&mutant.row), "{}", mutant.name);
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn the_engine_knows_the_same_mutants() {
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        let ours = sorted(MUTANTS.iter().map(|mutant| mutant.name).collect());
+        assert_eq!(ours, sorted(anabranch_engine::mutant::names().collect()));
+        assert_eq!(anabranch_engine::mutant::VARIABLE, super::super::MUTANT);
+    }
+
+    #[test]
+    fn only_a_missed_bar_or_a_panic_kills_a_mutant() {
+        let check = |outcome: &str, figures: Value, remark: &str| json!({ "outcome": outcome, "figures": figures, "remarks": [remark] });
+        let lost = json!([{ "name": "cycles", "holds": true }, { "name": "lost", "holds": false }]);
+        let of = |code, check: &Value| Ended::of(Some(code), check);
+        assert_eq!(of(0, &check("held", json!([]), "")), Ended::Held);
+        let found = of(1, &check("failed", lost, "at 7"));
+        assert_eq!(found, Ended::Found("lost: at 7".to_owned()));
+        let panicked = check("failed", json!([]), "panicked: seed 7");
+        assert!(matches!(of(1, &panicked), Ended::Found(_)));
+        let others = [
+            (1, check("failed", json!([]), "no such device")),
+            (0, check("skipped", json!([]), "needs root")),
+            (2, Value::Null),
+        ];
+        for (code, check) in others {
+            assert!(matches!(of(code, &check), Ended::Inconclusive(_)), "{check}");
+        }
+        assert!(matches!(Ended::of(None, &Value::Null), Ended::Inconclusive(_)));
+    }
+
+    #[test]
+    fn an_unknown_mutant_is_named_with_the_known_ones() {
+        let error = chosen(&["m99".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("m99") && error.contains("m12"), "{error}");
+        assert_eq!(chosen(&[]).unwrap().len(), MUTANTS.len());
+    }
+}
