@@ -52,6 +52,11 @@ const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// HTTP/2: the same for a connection: four busy streams.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
+/// HTTP/2: bytes of one stream that wait to be sent before more is asked of its reply. A chunk
+/// that is larger goes in whole. It is what a subscriber costs that has given us a window and
+/// does not read its socket; the kernel's buffers keep a fast one busy meanwhile.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
 /// HTTP/2: open streams of one connection. A client that reads 1,000 shards uses several.
 const STREAMS_MAX: u32 = 256;
 
@@ -279,6 +284,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .adaptive_window(false)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
         .keep_alive_interval(KEEP_ALIVE)

@@ -29,7 +29,7 @@ pub(super) const YIELD_BYTES: usize = 1 << 20;
 const SHORT_BYTES: usize = 8 << 10;
 /// Bytes of a chunk of short ranges. It is what a subscriber that never reads holds, and still
 /// many times what a DATA frame costs.
-const CHUNK_BYTES_MAX: usize = 32 << 10;
+const CHUNK_BYTES_MAX: usize = 16 << 10;
 
 /// The chunks of a reply, in order.
 #[derive(Debug, Default)]
@@ -217,7 +217,7 @@ mod tests {
             (&[10, 20], 1),
             (&[100_000, 1, 2, 200_000], 5),
             (&[1, SHORT_BYTES, SHORT_BYTES - 1], 3),
-            (&[1000; 100], 4),
+            (&[1000; 100], 7),
         ] {
             let frames = || Frames::page(page(lens), Bytes::from_static(b"tail"));
             let mut counted = frames();
