@@ -18,6 +18,7 @@ mod verify;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anabranch_client::cli::{ClientCommand, Global};
 use anabranch_engine::FORMAT_VERSION;
@@ -78,6 +79,10 @@ enum Command {
     Completions(completions::CompletionsArguments),
 }
 
+/// Time for the runtime's threads to end with the process. They have nothing left to do, unless
+/// one waits for a person to type.
+const THREADS_END: Duration = Duration::from_millis(200);
+
 /// Does what was typed, from the arguments of the process to its exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -88,8 +93,9 @@ pub fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(arguments));
-            // What still runs (a read of standard input, say) must not hold up the end.
-            runtime.shutdown_background();
+            // No thread of the runtime is to be at work while the process takes itself down. What
+            // still runs then (a read of standard input, say) must not hold up the end.
+            runtime.shutdown_timeout(THREADS_END);
             ExitCode::from(code)
         }
         Err(error) => {
