@@ -43,6 +43,7 @@ mod mutants;
 mod need;
 mod plan;
 mod server;
+mod service;
 mod simulated;
 mod strict;
 
@@ -67,6 +68,12 @@ const CHECKS: &[Check] = &[
     simulated::CHECK,
     damage::READERS,
     damage::SEGMENT_BITS,
+    service::UPGRADE,
+    service::GRACEFUL_STOP,
+    service::OVERLOAD,
+    service::SMALL_MEMORY,
+    service::SLOW_SUBSCRIBERS,
+    service::RESTART_TIME,
     cuts::KILLS,
     cuts::EXT4,
     cuts::XFS,
@@ -111,11 +118,16 @@ pub fn program() -> Command {
     let this = std::env::current_exe().expect("a program that runs has a path");
     let mut command = Command::new(this);
     command.arg0(PROGRAM);
+    with_clean_environment(&mut command);
+    command
+}
+
+/// Takes out of the environment what a person has set for servers.
+fn with_clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("ANABRANCH_") && name != MUTANT {
             command.env_remove(&*name);
         }
     }
-    command
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -47,7 +47,16 @@ impl Server {
     /// Starts a server on free ports, and does not wait for it. It ends with us, however we
     /// end.
     pub(super) fn spawn(data: &Path, durability: Durability, log: &Path) -> Result<Server> {
-        let mut command = program();
+        Server::spawn_by(program(), data, durability, log)
+    }
+
+    /// The same where `command` leads to the program: a shell, say, that does something before.
+    pub(super) fn spawn_by(
+        mut command: Command,
+        data: &Path,
+        durability: Durability,
+        log: &Path,
+    ) -> Result<Server> {
         command
             .arg("serve")
             .arg("--data")
@@ -70,11 +79,33 @@ impl Server {
 
     /// Waits until it is ready, and gives its address; the error has the end of its log.
     pub(super) fn ready(&mut self) -> Result<SocketAddr> {
+        Ok(self.ready_line()?.listen)
+    }
+
+    /// Waits until it is ready, and gives all of its addresses.
+    pub(super) fn ready_line(&mut self) -> Result<ReadyLine> {
         let line = self.first_line.recv_timeout(PATIENCE).context("a start hangs")?;
-        match line.parse::<ReadyLine>() {
-            Ok(ready) => Ok(ready.listen),
-            Err(_) => bail!("the server did not start: {}", self.last_words()),
+        match line.parse() {
+            Ok(ready) => Ok(ready),
+            Err(_) => bail!("the server did not start: {}", last_words(&self.log)),
         }
+    }
+
+    /// The process.
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits until it is gone, and says how it ended.
+    pub(super) fn ended(mut self) -> Result<ExitStatus> {
+        // The wait would close it, and its end stops the server as well: one cause is enough.
+        let _input = self.child.stdin.take();
+        Ok(self.child.wait()?)
     }
 
     /// SIGKILL. From now on it answers nobody.
@@ -89,21 +120,21 @@ impl Server {
     }
 
     /// SIGTERM, which it obeys with exit code 0.
-    pub(super) fn stop(mut self) -> Result<()> {
-        // The wait would close it, and its end stops the server as well: one cause is enough.
-        let _input = self.child.stdin.take();
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        match self.child.wait()? {
+    pub(super) fn stop(self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let log = self.log.clone();
+        match self.ended()? {
             status if status.success() => Ok(()),
-            status => bail!("a stop ended with {status}: {}", self.last_words()),
+            status => bail!("a stop ended with {status}: {}", last_words(&log)),
         }
     }
+}
 
-    fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().rev().take(5).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-    }
+/// The end of a log.
+fn last_words(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = log.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
 }
 
 impl Drop for Server {

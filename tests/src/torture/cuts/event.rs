@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// Something that a client of the load did or was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Event {
+pub(in crate::torture) enum Event {
     /// A batch was answered: for each record the shard and number, `None` where it was refused.
     Acknowledged { producer: u32, batch: u64, places: Vec<Option<(u32, u64)>> },
     /// A reader was shown records of a shard: number and CRC-32 of the data.

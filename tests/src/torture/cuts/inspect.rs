@@ -13,10 +13,10 @@ use super::tally::Tally;
 use crate::torture::server::{Durability, Server, verify};
 
 /// Holds what stands after cuts against what was known before.
-pub(super) struct Inspector {
-    pub(super) runtime: Runtime,
-    pub(super) durability: Durability,
-    pub(super) tally: Tally,
+pub(in crate::torture) struct Inspector {
+    pub(in crate::torture) runtime: Runtime,
+    pub(in crate::torture) durability: Durability,
+    pub(in crate::torture) tally: Tally,
     /// Whether a cut may take the unsynced end of a shard: in mode `os`, where the kernel or
     /// the file system dies as well.
     may_lose_the_end: bool,
@@ -24,14 +24,14 @@ pub(super) struct Inspector {
 }
 
 /// A server that answers.
-pub(super) struct Running {
-    pub(super) server: Server,
-    pub(super) address: SocketAddr,
+pub(in crate::torture) struct Running {
+    pub(in crate::torture) server: Server,
+    pub(in crate::torture) address: SocketAddr,
 }
 
 impl Inspector {
     /// `forgets`: whether a cut takes what was not synced.
-    pub(super) fn new(durability: Durability, forgets: bool) -> Result<Inspector> {
+    pub(in crate::torture) fn new(durability: Durability, forgets: bool) -> Result<Inspector> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -43,13 +43,13 @@ impl Inspector {
     }
 
     /// The directory is an empty one from now on.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::torture) fn forget(&mut self) {
         self.ledger = Ledger::new(self.may_lose_the_end);
     }
 
     /// Looks at a directory after a cut, and leaves a server running in it, unless what is
     /// there is so wrong that there is no going on.
-    pub(super) fn inspect(
+    pub(in crate::torture) fn inspect(
         &mut self,
         life: u32,
         events: &[Event],

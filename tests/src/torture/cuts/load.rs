@@ -24,10 +24,10 @@ const RECORDS_IN_FLIGHT: usize = 64;
 const NAMES: u32 = 6;
 
 /// Where events go.
-pub(super) type Events = UnboundedSender<Event>;
+pub(in crate::torture) type Events = UnboundedSender<Event>;
 
 /// Puts and reads until the server is gone. An error is one that came before the first put.
-pub(super) async fn run(address: SocketAddr, life: u32, events: Events) -> Result<()> {
+pub(in crate::torture) async fn run(address: SocketAddr, life: u32, events: Events) -> Result<()> {
     let client = connect(address).await?;
     let mut tasks = JoinSet::new();
     for (name, shards) in STREAMS {

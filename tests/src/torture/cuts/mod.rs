@@ -30,17 +30,17 @@
 //! disks in memory. Whatever happens to us, the kernel takes all of that away.
 
 mod cell;
-mod event;
+pub(super) mod event;
 mod ground;
 mod guest;
-mod inspect;
+pub(super) mod inspect;
 mod ledger;
 mod lives;
-mod load;
+pub(super) mod load;
 mod machine;
 mod read;
 mod record;
-mod tally;
+pub(super) mod tally;
 
 pub use cell::{CellArguments, run as run_cell};
 pub use guest::{GuestArguments, run as run_guest};

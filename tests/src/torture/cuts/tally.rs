@@ -4,34 +4,34 @@ use crate::torture::{Bar, Figures};
 
 /// The counts of a run, or of several.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::torture) struct Tally {
     /// Cuts under load, and those during a start that came on top.
-    pub(super) cuts: u64,
-    pub(super) cuts_in_start: u64,
+    pub(in crate::torture) cuts: u64,
+    pub(in crate::torture) cuts_in_start: u64,
     /// Records that were acknowledged, and those that a reader was shown.
-    pub(super) acknowledged: u64,
-    pub(super) shown: u64,
+    pub(in crate::torture) acknowledged: u64,
+    pub(in crate::torture) shown: u64,
     /// Records that were read back and compared.
-    pub(super) compared: u64,
+    pub(in crate::torture) compared: u64,
     /// Of the acknowledged, those that mode `os` lost from the end of a shard, as it may.
-    pub(super) unsynced: u64,
+    pub(in crate::torture) unsynced: u64,
     /// Milliseconds in all.
-    pub(super) millis: u64,
+    pub(in crate::torture) millis: u64,
     /// Acknowledged, shown, or served after an earlier cut, and no longer there; or streams
     /// that were made and are not there, or deleted and are.
-    pub(super) lost: u64,
+    pub(in crate::torture) lost: u64,
     /// Out of the order of the numbers, or of its producer.
-    pub(super) reordered: u64,
+    pub(in crate::torture) reordered: u64,
     /// Records that stand twice, and numbers that were used twice.
-    pub(super) duplicates: u64,
+    pub(in crate::torture) duplicates: u64,
     /// Records whose bytes are not those that were put.
-    pub(super) wrong: u64,
+    pub(in crate::torture) wrong: u64,
     /// Calls of which a part stands; numbers missing where no cut was.
-    pub(super) torn: u64,
+    pub(in crate::torture) torn: u64,
     /// Damage reported by a read or by `verify`; starts refused. A cut is no damage.
-    pub(super) damage: u64,
+    pub(in crate::torture) damage: u64,
     /// What was violated, in words: the first few.
-    pub(super) remarks: Vec<String>,
+    pub(in crate::torture) remarks: Vec<String>,
 }
 
 /// Violations that are told in words.
@@ -39,20 +39,20 @@ const REMARKS_MAX: usize = 12;
 
 impl Tally {
     /// Words about a violation, which its count does not have.
-    pub(super) fn remark(&mut self, words: impl Into<String>) {
+    pub(in crate::torture) fn remark(&mut self, words: impl Into<String>) {
         if self.remarks.len() < REMARKS_MAX {
             self.remarks.push(words.into());
         }
     }
 
     /// Whether anything happened that must not.
-    pub(super) fn is_violated(&self) -> bool {
+    pub(in crate::torture) fn is_violated(&self) -> bool {
         let Tally { lost, reordered, duplicates, wrong, torn, damage, .. } = self;
         lost + reordered + duplicates + wrong + torn + damage > 0
     }
 
     /// Adds another run.
-    pub(super) fn add(&mut self, other: Tally) {
+    pub(in crate::torture) fn add(&mut self, other: Tally) {
         for ((_, sum), (_, more)) in self.counts().into_iter().zip(other.clone().counts()) {
             *sum += *more;
         }
@@ -62,7 +62,7 @@ impl Tally {
     }
 
     /// Every count with its name.
-    pub(super) fn counts(&mut self) -> [(&'static str, &mut u64); 13] {
+    pub(in crate::torture) fn counts(&mut self) -> [(&'static str, &mut u64); 13] {
         [
             ("cuts", &mut self.cuts),
             ("cuts-in-start", &mut self.cuts_in_start),
@@ -81,7 +81,7 @@ impl Tally {
     }
 
     /// The counts with their bars. `cuts` is the word for them, `ordered` how many were due.
-    pub(super) fn figures(self, cuts: &str, ordered: u64) -> Figures {
+    pub(in crate::torture) fn figures(self, cuts: &str, ordered: u64) -> Figures {
         let mut figures = Figures::default();
         figures.at_least(cuts, self.cuts, ordered);
         figures.told(format!("{cuts} during a start"), self.cuts_in_start);

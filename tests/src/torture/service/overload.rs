@@ -1,0 +1,267 @@
+//! More than the server can take: three times the clients that keep it busy.
+//!
+//! ```text
+//!   lone | 1x | 3x | 1x | 3x | ... | lone        each put is a call of its own, of 500 KiB
+//! ```
+//!
+//! At *1x* so many calls are under way that the server never waits for work: what it does then
+//! is its capacity. At *3x* there are three times the connections and the calls, more than its
+//! staging holds. A server that collapses does less then, because it spends its time on what
+//! nobody waits for any more. Ours is to do as much as before, to tell whom it cannot serve so
+//! that he comes again, and to be its old self as soon as the crowd has gone.
+//!
+//! A call is given two seconds. A record counts where it was acknowledged in them.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anabranch_client::{Client, Record, v1};
+use anyhow::Result;
+use bytes::Bytes;
+use rustix::process::Pid;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tonic::{Code, Request};
+
+use super::measure::{anonymous_bytes, largest, median, micros, quantile};
+use super::runtime;
+use super::wide::Wide;
+use crate::support::Random;
+use crate::torture::server::{Durability, Server, connect};
+use crate::torture::{Bar, Check, Figures, Need, Plan};
+
+pub(in crate::torture) const CHECK: Check = Check {
+    name: "overload",
+    tier: "real",
+    rows: &["R22"],
+    about: "three times the clients that keep the server busy: goodput, refusals, memory, recovery",
+    needs: &[Need::Space { bytes: 20 << 30 }],
+    run,
+};
+
+const SHARDS: u32 = 4;
+/// Connections and calls under way at 1x, and how many times that is too much.
+const CONNECTIONS: usize = 8;
+const CALLS: usize = 32;
+const TIMES: usize = 3;
+const ROUNDS: usize = 4;
+/// A put of one call.
+const BATCH_RECORDS: usize = 500;
+const RECORD_BYTES: usize = 1000;
+/// What a crowd puts at first does not count: until the first are answered it is no crowd yet.
+const WARM_UP: Duration = Duration::from_millis(800);
+/// For how long a client waits for its answer, and after a refusal before it comes again.
+const PATIENCE: Duration = Duration::from_secs(2);
+const BACK_OFF_MS: u64 = 50;
+/// Puts of a client that is alone, of which one looks at the median.
+const LONE_PUTS: usize = 100;
+
+/// What of the goodput at 1x has to be left at 3x.
+const GOODPUT_MIN: f64 = 0.95;
+/// Seconds within which one who is refused is told so.
+const REFUSED_MAX_S: f64 = 1.0;
+/// Memory: 64 MiB of staging, 96 MiB of calls at 3x, and as much again for what holds them.
+const MEMORY_MAX_MIB: f64 = 384.0;
+/// Seconds after which a lone client is served as before. The disk has to be done with what was
+/// put: it writes back for a while.
+const RECOVERED_MAX_S: f64 = 10.0;
+/// What counts as before; a disk alone changes that much.
+const LONE_MAX: f64 = 1.5;
+
+fn run(plan: &Plan) -> Result<Figures> {
+    plan.total(2 * ROUNDS as u64);
+    let data = plan.scratch().join("data");
+    let mut server = Server::spawn(&data, Durability::Fsync, &plan.scratch().join("server.log"))?;
+    let address = server.ready()?;
+    let runtime = runtime()?;
+    let pid = server.pid();
+    let figures = runtime.block_on(play(plan, address, pid))?;
+    server.stop()?;
+    Ok(figures)
+}
+
+async fn play(plan: &Plan, address: SocketAddr, pid: Pid) -> Result<Figures> {
+    let phase = Duration::from_millis(plan.size(2_000, 15_000));
+    let client = connect(address).await?;
+    let wide = Wide::make(&client, "wide", SHARDS).await?;
+    let crowd = Crowd { address, pid, wide: Arc::new(wide), phase };
+    // The first segments, the first pages of memory.
+    crowd.come(1).await?;
+    let before = lone(&client).await?;
+    let (mut once, mut thrice) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (times, seen) in [(1, &mut once), (TIMES, &mut thrice)] {
+            plan.say(format!("{times}x"));
+            seen.push(crowd.come(times).await?);
+            plan.advance(1);
+        }
+    }
+    let (recovered, after) = recovery(&client, before).await?;
+
+    let mut figures = Figures::default();
+    let goodput = |seen: &[Seen]| median(&seen.iter().map(|seen| seen.goodput).collect::<Vec<_>>());
+    let (one, three) = (goodput(&once), goodput(&thrice));
+    figures.add("goodput at 1x", one, "records/s", Bar::Told);
+    figures.add("goodput at 3x", three, "records/s", Bar::Told);
+    figures.add("goodput at 3x, of 1x", three / one, "", Bar::AtLeast(GOODPUT_MIN));
+    let spread = largest(&once.iter().map(|seen| seen.goodput).collect::<Vec<_>>()) / one;
+    figures.add("goodput at 1x, best round by median", spread, "", Bar::Told);
+    for (name, seen) in [("1x", &once), ("3x", &thrice)] {
+        let all =
+            |of: fn(&Seen) -> &Vec<f64>| seen.iter().flat_map(of).copied().collect::<Vec<_>>();
+        let answered = quantile(&all(|seen| &seen.answered_us), 0.99) / 1e6;
+        figures.add(format!("acknowledged at {name}, p99"), answered, "s", Bar::Told);
+        let refused = all(|seen| &seen.refused_us);
+        figures.told(format!("calls refused at {name}"), refused.len() as u64);
+        let slowest = largest(&refused) / 1e6;
+        figures.add(
+            format!("refused at {name}, slowest"),
+            slowest,
+            "s",
+            Bar::AtMost(REFUSED_MAX_S),
+        );
+        let late = seen.iter().map(|seen| seen.late).sum();
+        figures.told(format!("calls too late at {name}"), late);
+        let failed = seen.iter().map(|seen| seen.failed).sum();
+        figures.zero(format!("calls failed otherwise at {name}"), failed);
+        let memory = largest(&seen.iter().map(|seen| seen.memory_mib).collect::<Vec<_>>());
+        let bar = Bar::AtMost(MEMORY_MAX_MIB);
+        figures.add(format!("memory at {name}, the most"), memory, "MiB", bar);
+    }
+    figures.add("lone put before", before, "us", Bar::Told);
+    figures.add("lone put after", after, "us", Bar::Told);
+    figures.add("as before again, after", recovered, "s", Bar::AtMost(RECOVERED_MAX_S));
+    let words = once.iter().chain(&thrice).find_map(|seen| seen.words.clone());
+    if let Some(words) = words {
+        figures.remark(words);
+    }
+    Ok(figures)
+}
+
+/// What a crowd met.
+#[derive(Default)]
+struct Seen {
+    /// Records acknowledged in time, by the second.
+    goodput: f64,
+    records: u64,
+    answered_us: Vec<f64>,
+    /// Refusals that say: come again.
+    refused_us: Vec<f64>,
+    /// Calls whose answer did not come in time.
+    late: u64,
+    /// Any other outcome, and the first of them in words.
+    failed: u64,
+    words: Option<String>,
+    memory_mib: f64,
+}
+
+#[derive(Clone)]
+struct Crowd {
+    address: SocketAddr,
+    pid: Pid,
+    wide: Arc<Wide>,
+    phase: Duration,
+}
+
+impl Crowd {
+    /// So many times the clients of 1x, for one phase.
+    async fn come(&self, times: usize) -> Result<Seen> {
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS * times {
+            clients.push(connect(self.address).await?);
+        }
+        let from = Instant::now() + WARM_UP;
+        let until = from + self.phase;
+        let mut calls = JoinSet::new();
+        for number in 0..CALLS * times {
+            let client = clients[number % clients.len()].clone();
+            calls.spawn(caller(client, self.wide.clone(), number, from..until));
+        }
+        let mut sum = Seen::default();
+        while Instant::now() < until {
+            let memory = anonymous_bytes(self.pid)? as f64 / f64::from(1 << 20);
+            sum.memory_mib = sum.memory_mib.max(memory);
+            sleep(Duration::from_millis(50)).await;
+        }
+        while let Some(seen) = calls.join_next().await {
+            let seen = seen?;
+            sum.records += seen.records;
+            sum.answered_us.extend(seen.answered_us);
+            sum.refused_us.extend(seen.refused_us);
+            sum.late += seen.late;
+            sum.failed += seen.failed;
+            sum.words = sum.words.or(seen.words);
+        }
+        sum.goodput = sum.records as f64 / self.phase.as_secs_f64();
+        Ok(sum)
+    }
+}
+
+/// Puts again and again, until it is time; what is answered within it counts.
+async fn caller(client: Client, wide: Arc<Wide>, number: usize, time: Range<Instant>) -> Seen {
+    let mut seen = Seen::default();
+    let mut random = Random(number as u64);
+    let data = Bytes::from(vec![b'o'; RECORD_BYTES]);
+    let shard = number % wide.shards();
+    let records: Vec<_> = (0..BATCH_RECORDS).map(|_| wide.record(shard, &data)).collect();
+    while Instant::now() < time.end {
+        let records = records.clone();
+        let message = v1::PutRecordsRequest { stream_name: wide.name().to_owned(), records };
+        let mut request = Request::new(message);
+        request.set_timeout(PATIENCE);
+        let begun = Instant::now();
+        let answer = client.stub().put_records(request).await;
+        let took_us = micros(begun.elapsed());
+        match answer {
+            Ok(answer) => {
+                let results = answer.into_inner().records;
+                let put = results.iter().filter(|result| result.error_code.is_empty()).count();
+                if begun.elapsed() <= PATIENCE && time.contains(&Instant::now()) {
+                    seen.records += put as u64;
+                }
+                // Told record by record.
+                let times =
+                    if put < results.len() { &mut seen.refused_us } else { &mut seen.answered_us };
+                times.push(took_us);
+                if put == results.len() {
+                    continue;
+                }
+            }
+            Err(status) => match status.code() {
+                Code::ResourceExhausted | Code::Unavailable => seen.refused_us.push(took_us),
+                Code::DeadlineExceeded | Code::Cancelled => seen.late += 1,
+                _ => {
+                    seen.failed += 1;
+                    seen.words.get_or_insert(status.to_string());
+                }
+            },
+        }
+        sleep(Duration::from_millis(random.below(2 * BACK_OFF_MS))).await;
+    }
+    seen
+}
+
+/// Seconds until a lone client is served as before, and its median then.
+async fn recovery(client: &Client, before: f64) -> Result<(f64, f64)> {
+    let begun = Instant::now();
+    loop {
+        let after = lone(client).await?;
+        let took = begun.elapsed().as_secs_f64();
+        if after <= before * LONE_MAX || took > 2.0 * RECOVERED_MAX_S {
+            return Ok((took, after));
+        }
+    }
+}
+
+/// The median of puts, one after the other, while nobody else is there.
+async fn lone(client: &Client) -> Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..LONE_PUTS {
+        let begun = Instant::now();
+        client.put_record("wide", Record::new("key", vec![b'l'; RECORD_BYTES]), None).await?;
+        times.push(micros(begun.elapsed()));
+    }
+    Ok(median(&times))
+}
