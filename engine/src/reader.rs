@@ -7,7 +7,8 @@ use crate::log::cursor::{LogCursor, Page, ReadLimit};
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
 
-/// A reader's position in a shard.
+/// A reader's position in a shard. A clone stands at the same place and goes its own way.
+#[derive(Clone)]
 pub struct Cursor {
     shard: Arc<Shard>,
     log: LogCursor,
@@ -20,8 +21,7 @@ impl Cursor {
     }
 
     /// Lets a page consist of so many ranges at most: a page that waits for a slow reader takes
-    /// memory for each, some 80 bytes, and where every record was put alone it has as many as
-    /// records.
+    /// memory for each, and where every record was put alone it has as many as records.
     #[must_use]
     pub fn with_ranges_max(mut self, ranges_max: usize) -> Cursor {
         self.log.limit_ranges(ranges_max);

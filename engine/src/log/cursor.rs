@@ -49,6 +49,7 @@ pub struct Page {
 }
 
 /// A position in a log, and what it takes to read on from there quickly.
+#[derive(Clone)]
 pub(crate) struct LogCursor {
     view: Arc<LogView>,
     position: SequenceNumber,

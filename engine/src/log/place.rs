@@ -18,6 +18,7 @@ use crate::sequence::SequenceNumber;
 const WINDOW_BYTES: u64 = 1 << 20;
 
 /// Where the frame stands that holds, or follows, the position.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) segment: Arc<Segment>,
     pub(super) open: Arc<OpenSegment>,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::error::{OpError, Result};
 use super::iterator::ShardIterator;
-use super::{Ops, may_block, names};
+use super::{Ops, names};
 
 /// Bytes of a page's records unless the request asks for others: stock clients refuse
 /// messages of over 4 MiB.
@@ -100,6 +100,25 @@ pub(crate) async fn read(cursor: &mut Cursor, limit: ReadLimit) -> EngineResult<
     if !cursor.is_cold() {
         return cursor.read(limit);
     }
-    let _permit = COLD_READS.acquire().await.expect("the semaphore is never closed");
-    may_block(|| cursor.read(limit))
+    let permit = COLD_READS.acquire().await.expect("the semaphore is never closed");
+    // Not in place: a runtime replaces a thread that blocks by a new one, and a thousand readers
+    // that begin at once left fifty threads behind, with what their allocators had gathered.
+    let mut away = cursor.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let page = away.read(limit);
+        // Also if nobody waits any more, it has been held for as long as the read took.
+        drop(permit);
+        (away, page)
+    });
+    match reading.await {
+        Ok((moved, page)) => {
+            *cursor = moved;
+            page
+        }
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and has not begun with it.
+            Err(_) => Err(Error::ShuttingDown),
+        },
+    }
 }

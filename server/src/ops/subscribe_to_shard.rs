@@ -15,7 +15,7 @@ use crate::push::{Source, Subscription};
 const EVENT_BYTES_DEFAULT: u32 = 1 << 20;
 
 /// Frames of the log that an event draws on at most. It bounds what an event costs that nobody
-/// takes, where every record was put alone: some 25 KiB, and one chunk.
+/// takes, where every record was put alone: some 8 KiB, and one chunk.
 const EVENT_RANGES_MAX: usize = 256;
 
 const FIELDS: StartFields = StartFields {
