@@ -33,11 +33,25 @@ fn draw(report: &Report, image: &mut String) -> Result<(), Box<dyn Error>> {
     }
 
     let rates: Vec<_> = measures.iter().map(|(name, m)| (*name, m.over_time())).collect();
-    let axes = Axes { x: "seconds", y: "records/s", x_words: plain, y_words: thousands };
+    let axes = Axes {
+        x: "seconds",
+        y: "records/s",
+        x_words: plain,
+        y_words: thousands,
+        // Rates run along the top.
+        legend: SeriesLabelPosition::LowerRight,
+    };
     lines(&upper, &axes, &rates)?;
 
     let latencies: Vec<_> = measures.iter().map(|(name, m)| (*name, percentiles(m))).collect();
-    let axes = Axes { x: "percentile", y: "ms", x_words: percent, y_words: plain };
+    let axes = Axes {
+        x: "percentile",
+        y: "ms",
+        x_words: percent,
+        y_words: plain,
+        // Latencies rise to the right.
+        legend: SeriesLabelPosition::UpperLeft,
+    };
     lines(&lower, &axes, &latencies)?;
     area.present()?;
     Ok(())
@@ -48,6 +62,7 @@ struct Axes {
     y: &'static str,
     x_words: fn(f64) -> String,
     y_words: fn(f64) -> String,
+    legend: SeriesLabelPosition,
 }
 
 /// A line: its name and its points.
@@ -83,11 +98,7 @@ where
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE)
-        .draw()?;
+    chart.configure_series_labels().position(axes.legend.clone()).background_style(WHITE).draw()?;
     Ok(())
 }
 
