@@ -382,11 +382,15 @@ impl Shard {
                 std::mem::swap(&mut staging.idle_buffer, &mut buffer);
             }
             staging.last_commit = self.shared.clock.monotonic();
+            let segment = |place: Option<Place>| place.map(|place| place.segment_base);
+            let segment_before = segment(staging.place);
             staging.place = writer.durable_place().or(staging.place);
             let before = staging.unmarked_bytes;
             staging.unmarked_bytes += written_bytes;
-            before < DURABLE_END_INTERVAL_BYTES
-                && staging.unmarked_bytes >= DURABLE_END_INTERVAL_BYTES
+            // Only a mark tells of the last segment if its file is taken away as a whole.
+            segment(staging.place) != segment_before
+                || before < DURABLE_END_INTERVAL_BYTES
+                    && staging.unmarked_bytes >= DURABLE_END_INTERVAL_BYTES
         };
         if is_unmarked {
             self.shared.are_marks_due.store(true, Ordering::Relaxed);

@@ -1,11 +1,14 @@
 //! Small instances of what the torture command does as a whole: a sample of the bits, cuts and
 //! losses, chosen so that each kind is among them.
 
+use anabranch_engine::fs::Fs;
+use anabranch_engine::offline::FindingKind;
 use anabranch_tests::damage::segment_bits::Choice;
-use anabranch_tests::damage::subject::Stop;
+use anabranch_tests::damage::subject::{Stop, check, twin};
 use anabranch_tests::damage::{
     catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
 };
+use anabranch_tests::support::{World, name, put_now, read_over_damage};
 
 fn quiet(_: u64) {}
 
@@ -75,4 +78,34 @@ fn what_a_reader_holds_stays_as_it_was_while_retention_takes_its_file() {
     found.held.assert_none();
     found.rounds.assert_none();
     assert!(found.taken >= 5 && found.held.cases() > 10);
+}
+
+#[test]
+fn a_segment_of_a_killed_log_that_is_gone_is_missed_soon_after_it_was_made() {
+    let first = World::new(5);
+    let engine = first.open().unwrap();
+    let stream = engine.create_stream(&name("orders"), 1).unwrap();
+    let mut worlds = Vec::new();
+    // The first segment has room for two of them.
+    for count in 1..=6u64 {
+        put_now(&engine, &stream.shards()[0], &[&vec![7; 100_000]]).unwrap();
+        // What the housekeeping does several times in a second.
+        engine.housekeeping_step();
+        worlds.push((count, twin(&first)));
+    }
+    for (count, world) in worlds {
+        let (last, _) = world.segments().pop().unwrap();
+        world.fs.remove(&last).unwrap();
+        let damage = check(&world.fs).count(FindingKind::Damage);
+        assert_eq!(damage, 1, "verify, {count}");
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("orders")).unwrap();
+        let shard = &stream.shards()[0];
+        let (read, damage) = read_over_damage(shard, 0);
+        assert_eq!(damage.len(), 1, "{count}: {damage:?}");
+        assert_eq!(damage[0].first_lost.0, read.len() as u64 + 1);
+        assert!(damage[0].next_readable.0 > count);
+        let appended = put_now(&engine, shard, &[b"after"]).unwrap();
+        assert!(appended.first.0 > count, "no number is used twice");
+    }
 }
