@@ -415,8 +415,8 @@ impl LogCursor {
         let tip = self.view.tip();
         if self.position < tip {
             if let Some(damage) = self.view.tip_damage() {
-                let first_lost = damage.first_lost.max(self.position);
-                return Err(Error::Damage(Damage { first_lost, ..damage }));
+                // Nothing stands from here on: more segments than the last may be gone.
+                return Err(Error::Damage(Damage { first_lost: self.position, ..damage }));
             }
             // The writer may have published between our look at the segment and at the tip. Only
             // a place further on counts: a segment that lost its frames has a number and no more.

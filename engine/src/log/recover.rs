@@ -151,7 +151,9 @@ impl Walk<'_> {
         if marked.is_none() && is_named && !all_trimmed {
             let path = self.path(mark.segment_base);
             let next = bases.get(first).copied().unwrap_or(mark.next_sequence);
-            let from = mark.segment_base.max(mark.trim_horizon);
+            // What stood before it, if it stands no more, is lost with it.
+            let from = if first == 0 { SequenceNumber(0) } else { mark.segment_base };
+            let from = from.max(mark.trim_horizon);
             self.report(path, 0, from, next.max(from), "no such file");
             self.ends_in_damage = first == bases.len();
         }
