@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, File, Fs, Map};
+use crate::limits::SEQUENCE_NUMBER_MAX;
 use crate::log::frame::{Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, Index, IndexEntry, footer_bytes};
@@ -266,6 +267,7 @@ impl Segment {
         let limit = header.segment_bytes - footer_bytes(header.segment_bytes);
         let limit = end.unwrap_or(limit).min(limit);
         let mut scanner = Scanner::new(file, header.owner(), limit).at("read", path, None)?;
+        let is_cut = file.len().at("stat", path, None)? < header.segment_bytes;
         let mut extent =
             Extent { end: FRAMES_START, next: self.base, last_arrival_ms: UNKNOWN_ARRIVAL };
         let mut index = Index::default();
@@ -286,8 +288,11 @@ impl Segment {
                     match scanner.successor(offset, extent.next).at("read", path, offset)? {
                         Some((resume, _)) => extent.end = resume,
                         // All of it counts as readable, and as young, so that whoever reads it
-                        // meets what cannot be read today.
-                        None if fault == Fault::Unreadable || scanner.passed_unreadable => {
+                        // meets what cannot be read today, or what was cut off the file.
+                        None if fault == Fault::Unreadable
+                            || scanner.passed_unreadable
+                            || (fault == Fault::Short && is_cut) =>
+                        {
                             let next = SequenceNumber(u64::MAX);
                             let last_arrival_ms = UNKNOWN_ARRIVAL;
                             extent = Extent { end: limit, next, last_arrival_ms };
@@ -324,7 +329,7 @@ pub(crate) fn read_footer(file: &dyn File, header: &SegmentHeader) -> Option<Foo
     let footer = Footer::decode(&bytes, header.incarnation)?;
     let frames = FRAMES_START..footer.end;
     let is_possible = (FRAMES_START..=limit).contains(&footer.end)
-        && footer.next >= header.base
+        && (header.base.0..SEQUENCE_NUMBER_MAX).contains(&footer.next.0)
         && footer.index.entries().iter().all(|entry| frames.contains(&entry.offset));
     is_possible.then_some(footer)
 }
