@@ -247,6 +247,17 @@ impl Walk<'_> {
             (None, Some(later)) => (Some(later.offset), later.base),
             (None, None) => here.end_of_damage(at, recorded),
         };
+        let (resume, next) = match here.mark {
+            // A start after a kill begins at the mark, so that a frame has to begin there.
+            Some(mark)
+                if at < mark.offset
+                    && resume.is_none_or(|resume| resume > mark.offset)
+                    && expected < mark.next_sequence =>
+            {
+                (Some(mark.offset), mark.next_sequence)
+            }
+            _ => (resume, next),
+        };
         let lost = Lost { first: expected, next, arrival_ms: self.arrival_ms };
         self.lost(here.path, at, next, fault.describe());
         // Mended even below the horizon: the footer of the file has to lead over it.
