@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod damage;
+pub mod fuzz;
 pub mod golden;
 pub mod simulation;
 pub mod support;

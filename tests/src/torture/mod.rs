@@ -39,6 +39,7 @@ mod command;
 pub mod cuts;
 mod damage;
 mod figures;
+mod fuzz;
 mod mutants;
 mod need;
 mod plan;
@@ -61,6 +62,7 @@ const CHECKS: &[Check] = &[
     strict::SWEEP,
     damage::METADATA,
     damage::ITERATORS,
+    fuzz::CHECK,
     damage::INDEX,
     damage::STALE,
     damage::TRUNCATIONS,
