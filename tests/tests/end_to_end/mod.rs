@@ -67,6 +67,7 @@
 //! | last segment missing | `a_missing_last_segment_is_an_explicit_error_and_the_rest_is_served` |
 //! | segment damaged | `a_damaged_segment_is_an_explicit_error_and_the_rest_is_served`, `format` |
 //! | segment truncated while served | `a_segment_truncated_under_a_running_server_is_an_error_and_no_crash` |
+//! | any file flipped, cut, removed, exchanged by hand | `by_hand::whatever_is_done_to_a_file_by_hand_is_told_and_the_rest_is_served` |
 //! | few file descriptors | `few_file_descriptors_are_enough_for_many_shards` |
 //! | clock back or forward by a year | `machines::a_clock_that_jumps_by_a_year_loses_nothing_and_never_runs_back`, `simulation` |
 //!
@@ -95,6 +96,7 @@
 //! file through it.
 
 mod bench;
+mod by_hand;
 mod command_line;
 mod departures;
 mod in_process;

@@ -19,7 +19,7 @@ use super::rpc::*;
 use anabranch_tests::support::Random;
 
 /// A directory with the data of a server inside.
-fn directory() -> (TempDir, PathBuf) {
+pub(super) fn directory() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     (directory, data)
@@ -35,7 +35,7 @@ fn refused_start(data: &Path, arguments: &[&str]) -> Finished {
 }
 
 /// Every file below a directory, with its bytes.
-fn files(below: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(super) fn files(below: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(below).unwrap() {
         let path = entry.unwrap().path();
@@ -49,7 +49,7 @@ fn files(below: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// The segments of a shard, in order.
-fn segments(data: &Path, shard: u32) -> Vec<PathBuf> {
+pub(super) fn segments(data: &Path, shard: u32) -> Vec<PathBuf> {
     let dir = data.join("shards/1").join(shard.to_string());
     let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -58,7 +58,7 @@ fn segments(data: &Path, shard: u32) -> Vec<PathBuf> {
 
 /// Fills a new directory: `orders` has 2 shards, of which the first has several segments.
 /// Returns how many records each shard has.
-async fn fill(data: &Path) -> [usize; 2] {
+pub(super) async fn fill(data: &Path) -> [usize; 2] {
     let server = Server::start(data);
     let mut stub = connect(server.address()).await;
     create(&mut stub, "orders", 2).await;
@@ -78,7 +78,7 @@ async fn fill(data: &Path) -> [usize; 2] {
 }
 
 /// Reads a shard over its damage: what is there, and the refusals met.
-async fn read_over_damage(stub: &mut Stub, shard: u32) -> (Vec<u64>, Vec<Refusal>) {
+pub(super) async fn read_over_damage(stub: &mut Stub, shard: u32) -> (Vec<u64>, Vec<Refusal>) {
     let mut next = iterator(stub, "orders", shard, Type::TrimHorizon).await;
     let (mut numbers, mut damage) = (Vec::new(), Vec::new());
     loop {
@@ -108,7 +108,7 @@ async fn read_over_damage(stub: &mut Stub, shard: u32) -> (Vec<u64>, Vec<Refusal
 }
 
 /// That what was read and what was reported lost are together what was put.
-fn check_complete(numbers: &[u64], damage: &[Refusal], put: usize) {
+pub(super) fn check_complete(numbers: &[u64], damage: &[Refusal], put: usize) {
     let lost: Vec<u64> = damage
         .iter()
         .flat_map(|refusal| {
@@ -319,7 +319,7 @@ async fn a_damaged_segment_is_an_explicit_error_and_the_rest_is_served() {
 }
 
 /// Changes a byte.
-fn flip(path: &Path, offset: u64) {
+pub(super) fn flip(path: &Path, offset: u64) {
     let mut file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.seek(SeekFrom::Start(offset)).unwrap();
