@@ -49,6 +49,9 @@ const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 8;
 const BATCH_RECORDS: usize = 100;
 const RECORD_BYTES: usize = 12 << 10;
+/// So much is stored evenly in all shards, and what is beyond it in one of so many.
+const EVEN_BYTES: u64 = 256 << 20;
+const FILLED_EVERY: usize = 10;
 /// Bytes of a record that fills, and how many of them make a batch.
 const FILLING_BYTES: usize = (1 << 20) - 1024;
 const FILLING_RECORDS: usize = 9;
@@ -65,7 +68,7 @@ fn run(plan: &Plan) -> Result<Figures> {
         false => [256 << 20, 512 << 20, 1 << 30],
     };
     // Segments are taken whole from the disk, and the load comes on top.
-    let space = Need::Space { bytes: sizes[2] * 2 + (3 << 30) };
+    let space = Need::Space { bytes: sizes[2] + sizes[2] / 4 + (4 << 30) };
     if let Some(missing) = space.missing(plan.scratch()) {
         return Err(Missing::new(missing).into());
     }
@@ -160,10 +163,20 @@ impl Course {
         })
     }
 
-    /// Puts large records evenly into all shards, until so much is stored.
+    /// Puts large records until so much is stored: something into every shard, the rest into
+    /// some. A segment takes its whole size from the disk, and a thousand large ones take more
+    /// than most machines have to spare.
     fn fill(&mut self, bytes: u64) -> Result<()> {
-        let missing = bytes.saturating_sub(self.stored_bytes) / u64::from(SHARDS);
-        let missing = usize::try_from(missing).context("too much for this machine")?;
+        if self.stored_bytes == 0 {
+            self.fill_every(1, bytes.min(EVEN_BYTES))?;
+        }
+        self.fill_every(FILLED_EVERY, bytes.saturating_sub(self.stored_bytes))
+    }
+
+    /// Puts so much evenly into every so manyth shard.
+    fn fill_every(&mut self, step: usize, bytes: u64) -> Result<()> {
+        let shards = self.wide.shards().div_ceil(step) as u64;
+        let missing = usize::try_from(bytes / shards).context("too much for this machine")?;
         let mut filling = vec![0; FILLING_BYTES];
         filling.fill_with(|| self.random.next() as u8);
         let filling = Bytes::from(filling);
@@ -173,7 +186,7 @@ impl Course {
         let batches = |wide: Wide, half: usize| {
             let sizes: Vec<_> = sizes.chunks(FILLING_RECORDS).map(<[usize]>::to_vec).collect();
             let filling = filling.clone();
-            let shards = (half..wide.shards()).step_by(2);
+            let shards = (half * step..wide.shards()).step_by(2 * step);
             shards.flat_map(move |shard| {
                 let batch = |sizes: &Vec<usize>| {
                     let data = sizes.iter().map(|&size| filling.slice(..size));
@@ -194,7 +207,7 @@ impl Course {
             anyhow::Ok(())
         };
         self.runtime.block_on(halves)?;
-        self.stored_bytes += missing as u64 * u64::from(SHARDS);
+        self.stored_bytes += missing as u64 * shards;
         Ok(())
     }
 
