@@ -449,24 +449,19 @@ impl ShardChecker {
     /// may have taken a suffix of what that run put.
     fn settle(&mut self, records: &[Seen]) {
         let is_there = |number: u64| records.binary_search_by_key(&number, |s| s.number).is_ok();
-        let mut is_first_lost = None;
-        let mut holes = Vec::new();
+        let mut first_lost = None;
         for (&number, known) in self.numbers.range_mut(self.horizon..) {
-            if !known.is_due || known.is_safe {
+            if !known.is_due || known.is_safe || is_there(number) {
                 continue;
             }
-            if is_there(number) {
-                if is_first_lost.is_some() {
-                    holes.push(number);
-                }
-                continue;
-            }
-            is_first_lost.get_or_insert(number);
+            first_lost.get_or_insert(number);
             known.is_due = false;
             self.lost_unsynced += 1;
         }
-        if let (Some(number), false) = (is_first_lost, holes.is_empty()) {
-            // Something behind it survived: it is a hole, not a suffix.
+        let end = records.last().map_or(0, |last| last.number);
+        if let Some(number) = first_lost.filter(|&first| first < end) {
+            // Something behind it survived, be it what nobody was told of: it is a hole, and
+            // not a suffix.
             self.found(Violation::Lost { number });
         }
     }
