@@ -5,13 +5,17 @@
 
 use std::fmt::Write;
 
+use crate::checker::Seen;
+
 /// Something that a client of the load did or was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::torture) enum Event {
-    /// A batch was answered: for each record the shard and number, `None` where it was refused.
+    /// A call is about to be made.
+    Sending { producer: u32, batch: u64 },
+    /// It was answered: for each record the shard and number, `None` where it was refused.
     Acknowledged { producer: u32, batch: u64, places: Vec<Option<(u32, u64)>> },
-    /// A reader was shown records of a shard: number and CRC-32 of the data.
-    Shown { stream: u32, shard: u32, records: Vec<(u64, u32)> },
+    /// A reader that stood at `from` was shown records of a shard.
+    Shown { stream: u32, shard: u32, from: u64, records: Vec<Seen> },
     /// A stream was asked for.
     Creating(String),
     /// And is there.
@@ -22,8 +26,6 @@ pub(in crate::torture) enum Event {
     Deleted(String),
     /// A reader met damage.
     Damage(String),
-    /// Something that is not an answer to a request of the load.
-    Note(String),
 }
 
 /// In front of every line that is an event.
@@ -32,7 +34,7 @@ const MARK: &str = "@event ";
 impl Event {
     /// Whether it says what a client was about to do, and not what came of it.
     pub(super) fn is_attempt(&self) -> bool {
-        matches!(self, Event::Creating(_) | Event::Deleting(_))
+        matches!(self, Event::Sending { .. } | Event::Creating(_) | Event::Deleting(_))
     }
 
     /// A line for a console, without its end.
@@ -61,10 +63,12 @@ impl Event {
                 }
                 text
             }
-            Event::Shown { stream, shard, records } => {
-                let mut text = format!("shown {stream} {shard}");
-                for (number, crc) in records {
-                    write!(text, " {number}:{crc}").expect("a string takes everything");
+            Event::Sending { producer, batch } => format!("sending {producer} {batch}"),
+            Event::Shown { stream, shard, from, records } => {
+                let mut text = format!("shown {stream} {shard} {from}");
+                for Seen { number, digest, arrival_ms } in records {
+                    write!(text, " {number}:{digest}:{arrival_ms}")
+                        .expect("a string takes everything");
                 }
                 text
             }
@@ -73,7 +77,6 @@ impl Event {
             Event::Deleting(name) => format!("deleting {name}"),
             Event::Deleted(name) => format!("deleted {name}"),
             Event::Damage(words) => format!("damage {words}"),
-            Event::Note(words) => format!("note {words}"),
         }
     }
 
@@ -86,17 +89,21 @@ impl Event {
                 batch: words.next()?.parse().ok()?,
                 places: words.map(place).collect::<Option<_>>()?,
             },
+            "sending" => Event::Sending {
+                producer: words.next()?.parse().ok()?,
+                batch: words.next()?.parse().ok()?,
+            },
             "shown" => Event::Shown {
                 stream: words.next()?.parse().ok()?,
                 shard: words.next()?.parse().ok()?,
-                records: words.map(pair).collect::<Option<_>>()?,
+                from: words.next()?.parse().ok()?,
+                records: words.map(seen).collect::<Option<_>>()?,
             },
             "creating" => Event::Creating(rest.to_owned()),
             "created" => Event::Created(rest.to_owned()),
             "deleting" => Event::Deleting(rest.to_owned()),
             "deleted" => Event::Deleted(rest.to_owned()),
             "damage" => Event::Damage(rest.to_owned()),
-            "note" => Event::Note(rest.to_owned()),
             _ => return None,
         })
     }
@@ -107,13 +114,18 @@ impl Event {
 fn place(word: &str) -> Option<Option<(u32, u64)>> {
     match word {
         "-" => Some(None),
-        _ => pair(word).map(Some),
+        _ => {
+            let (shard, number) = word.split_once(':')?;
+            Some(Some((shard.parse().ok()?, number.parse().ok()?)))
+        }
     }
 }
 
-fn pair<A: std::str::FromStr, B: std::str::FromStr>(word: &str) -> Option<(A, B)> {
-    let (first, second) = word.split_once(':')?;
-    Some((first.parse().ok()?, second.parse().ok()?))
+/// `NUMBER:DIGEST:ARRIVAL`.
+fn seen(word: &str) -> Option<Seen> {
+    let mut numbers = word.split(':').map(|number| number.parse().ok());
+    let mut next = || numbers.next().flatten();
+    Some(Seen { number: next()?, digest: next()?, arrival_ms: next()? })
 }
 
 #[cfg(test)]
@@ -122,9 +134,11 @@ mod tests {
 
     #[test]
     fn an_event_is_read_back_from_a_whole_line_only() {
+        let record = Seen { number: 4, digest: u64::MAX, arrival_ms: 9 };
         let events = [
             Event::Acknowledged { producer: 3, batch: 9, places: vec![Some((1, 77)), None] },
-            Event::Shown { stream: 1, shard: 0, records: vec![(1, u32::MAX), (2, 0)] },
+            Event::Sending { producer: 1, batch: u64::MAX },
+            Event::Shown { stream: 1, shard: 0, from: 4, records: vec![record] },
             Event::Created("wide".to_owned()),
             Event::Damage("in a file, at an offset".to_owned()),
         ];

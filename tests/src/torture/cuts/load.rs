@@ -3,6 +3,7 @@
 //! Every answer becomes an [`Event`] as soon as it is there. Nothing is tried again: an answer
 //! that did not come is unknown, and the [`ledger`](super::ledger) allows for both.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use anabranch_client::{Client, Error, Item, Placed, Position, Record, v1};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::event::Event;
+use super::read::stands;
 use super::record::{Door, Identity, PRODUCERS, Profile, STREAMS};
 use crate::torture::server::connect;
 
@@ -85,6 +87,10 @@ impl Putter {
             .collect()
     }
 
+    fn sending(&self, batch: u64) -> Event {
+        Event::Sending { producer: self.producer, batch }
+    }
+
     fn acknowledged(&self, batch: u64, places: Vec<Option<(u32, u64)>>) -> Event {
         Event::Acknowledged { producer: self.producer, batch, places }
     }
@@ -93,6 +99,7 @@ impl Putter {
     async fn unary(self, events: Events) {
         let mut stub = self.client.stub();
         for batch in 0.. {
+            let _ = events.send(self.sending(batch));
             let request = v1::PutRecordsRequest {
                 stream_name: self.stream_name(),
                 records: self.entries(batch),
@@ -113,6 +120,7 @@ impl Putter {
     async fn produce(self, events: Events) {
         let (requests, channel) = unbounded_channel();
         let send = |batch| {
+            let _ = events.send(self.sending(batch));
             let request = v1::ProduceRequest {
                 stream_name: self.stream_name(),
                 records: self.entries(batch),
@@ -146,6 +154,7 @@ impl Putter {
         let mut answered = 0;
         for next in 0.. {
             let identity = self.identity(next, 0);
+            let _ = events.send(self.sending(next));
             let Ok(ticket) = producer.put(Record::new(identity.key(), identity.data())).await
             else {
                 break;
@@ -185,17 +194,18 @@ async fn read(client: Client, stream: u32, consumer: Option<&str>, events: Event
     let Ok(mut reader) = builder.start().await else {
         return;
     };
+    // Where the reader stands in each shard, once it has been shown something.
+    let mut places: HashMap<u32, u64> = HashMap::new();
     while let Some(Ok(item)) = reader.next().await {
         let event = match item {
             Item::Batch(batch) => {
-                let records = batch.records.iter();
-                Event::Shown {
-                    stream,
-                    shard: shard_index(&batch.shard_id).unwrap_or(u32::MAX),
-                    records: records
-                        .map(|record| (record.sequence_number, crc32fast::hash(&record.data)))
-                        .collect(),
-                }
+                let shard = shard_index(&batch.shard_id).unwrap_or(u32::MAX);
+                let records: Vec<_> =
+                    batch.records.iter().map(|record| stands(record).seen).collect();
+                let first = records.first().map_or(0, |first| first.number);
+                let last = records.last().map_or(0, |last| last.number);
+                let from = places.insert(shard, last + 1).unwrap_or(first);
+                Event::Shown { stream, shard, from, records }
             }
             Item::Damage(damage) => Event::Damage(damage.loss.to_string()),
         };

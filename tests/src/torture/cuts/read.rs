@@ -7,19 +7,19 @@ use anabranch_client::{Client, Error, Position, v1};
 use anyhow::{Context, Result, bail};
 
 use super::record::{Identity, STREAMS};
+use crate::checker::Seen;
 use crate::torture::server::connect;
 
 /// A shard: index of its stream in [`STREAMS`], and its own.
 pub(super) type ShardKey = (u32, u32);
 
-/// A record as it stands in a shard.
+/// A record as it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Stands {
-    pub(super) number: u64,
+    /// What a reader sees.
+    pub(super) seen: Seen,
     /// Who it is; `None` where its bytes are not right.
     pub(super) identity: Option<Identity>,
-    /// CRC-32 of its data.
-    pub(super) crc: u32,
 }
 
 /// What a server has.
@@ -85,10 +85,15 @@ async fn read_shard(
     }
 }
 
-fn stands(record: &v1::Record) -> Stands {
-    Stands {
+/// What there is to know of a record.
+pub(super) fn stands(record: &v1::Record) -> Stands {
+    let identity = Identity::of(&record.partition_key, &record.data);
+    // Bytes that are not right are nobody's.
+    let wrong = || u64::from(crc32fast::hash(&record.data));
+    let seen = Seen {
         number: record.sequence_number,
-        identity: Identity::of(&record.partition_key, &record.data),
-        crc: crc32fast::hash(&record.data),
-    }
+        digest: identity.map_or_else(wrong, Identity::digest),
+        arrival_ms: record.arrival_time_ms,
+    };
+    Stands { seen, identity }
 }

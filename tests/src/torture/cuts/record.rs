@@ -63,8 +63,7 @@ impl Identity {
     pub(super) fn data(self) -> Vec<u8> {
         let Identity { life, producer, batch, index } = self;
         let mut bytes = format!("{life} {producer} {batch} {index} ").into_bytes();
-        let seed = [u64::from(life), u64::from(producer), batch, u64::from(index)];
-        let mut random = Random(seed.iter().fold(0, |seed, part| Random(seed ^ part).next()));
+        let mut random = Random(self.digest());
         let mut filling = random.below(PRODUCERS[producer as usize].bytes);
         // A large one at times, which takes a frame or a segment of its own.
         if batch % 64 == 63 && index == 0 {
@@ -89,6 +88,16 @@ impl Identity {
         let hash: [u8; 16] = Md5::digest(self.key().as_bytes()).into();
         let first = u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
         ((first * u64::from(shards)) >> 32) as u32
+    }
+
+    /// The number of its call, among all calls to all shards.
+    pub(super) fn call(self) -> u64 {
+        (u64::from(self.life) << 40) | (u64::from(self.producer) << 36) | self.batch
+    }
+
+    /// A number that no other record has, as far as chance allows.
+    pub(super) fn digest(self) -> u64 {
+        Random(Random(self.call()).next() ^ u64::from(self.index)).next()
     }
 
     /// Who a record says it is, if what it says is possible and all of it is right.
