@@ -16,13 +16,9 @@ pub(in crate::torture) enum Event {
     Acknowledged { producer: u32, batch: u64, places: Vec<Option<(u32, u64)>> },
     /// A reader that stood at `from` was shown records of a shard.
     Shown { stream: u32, shard: u32, from: u64, records: Vec<Seen> },
-    /// A stream was asked for.
-    Creating(String),
-    /// And is there.
+    /// A stream was made.
     Created(String),
-    /// Its end was asked for.
-    Deleting(String),
-    /// And it is gone.
+    /// And removed.
     Deleted(String),
     /// A reader met damage.
     Damage(String),
@@ -34,7 +30,7 @@ const MARK: &str = "@event ";
 impl Event {
     /// Whether it says what a client was about to do, and not what came of it.
     pub(super) fn is_attempt(&self) -> bool {
-        matches!(self, Event::Sending { .. } | Event::Creating(_) | Event::Deleting(_))
+        matches!(self, Event::Sending { .. })
     }
 
     /// A line for a console, without its end.
@@ -72,9 +68,7 @@ impl Event {
                 }
                 text
             }
-            Event::Creating(name) => format!("creating {name}"),
             Event::Created(name) => format!("created {name}"),
-            Event::Deleting(name) => format!("deleting {name}"),
             Event::Deleted(name) => format!("deleted {name}"),
             Event::Damage(words) => format!("damage {words}"),
         }
@@ -99,9 +93,7 @@ impl Event {
                 from: words.next()?.parse().ok()?,
                 records: words.map(seen).collect::<Option<_>>()?,
             },
-            "creating" => Event::Creating(rest.to_owned()),
             "created" => Event::Created(rest.to_owned()),
-            "deleting" => Event::Deleting(rest.to_owned()),
             "deleted" => Event::Deleted(rest.to_owned()),
             "damage" => Event::Damage(rest.to_owned()),
             _ => return None,

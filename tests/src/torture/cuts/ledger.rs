@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::event::Event;
+use super::load::Made;
 use super::read::{Found, ShardKey, Stands};
 use super::record::{Door, Identity, PRODUCERS, STREAMS};
 use super::tally::Tally;
@@ -24,9 +25,9 @@ use crate::checker::{self, Seen, ShardChecker, Violation};
 pub(super) struct Ledger {
     may_lose_the_end: bool,
     shards: BTreeMap<ShardKey, Shard>,
-    /// Streams that are there for sure, and those that may be.
+    /// Streams that are there, and those that were removed in the life that was cut off.
     names: BTreeSet<String>,
-    names_unsure: BTreeSet<String>,
+    removed: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -51,8 +52,7 @@ impl Ledger {
                 shard.checker.see(&checker::Event::Opened { is_unsynced: may_lose_the_end });
             }
         }
-        let (names, names_unsure) = (BTreeSet::new(), BTreeSet::new());
-        Ledger { may_lose_the_end, shards, names, names_unsure }
+        Ledger { may_lose_the_end, shards, names: BTreeSet::new(), removed: BTreeSet::new() }
     }
 
     /// Compares what stands after a cut with what was known before.
@@ -64,7 +64,7 @@ impl Ledger {
         for event in events {
             self.take(life, event, tally);
         }
-        self.check_names(&found.names, tally);
+        self.check_names(life, &found.names, tally);
         let is_unsynced = self.may_lose_the_end;
         for (key, shard) in &mut self.shards {
             let Some(stands) = found.shards.get(key) else {
@@ -106,17 +106,13 @@ impl Ledger {
                 tally.damage += 1;
                 tally.remark(format!("life {life}: a reader: {words}"));
             }
-            Event::Creating(name) if self.names.contains(name) => {}
-            Event::Creating(name) | Event::Deleting(name) => {
-                self.names.remove(name);
-                self.names_unsure.insert(name.clone());
-            }
+            // What is removed as soon as it is there may be gone before anybody heard of it.
+            Event::Created(name) if Made::of(name).is_some_and(Made::is_removed) => {}
             Event::Created(name) => {
-                self.names_unsure.remove(name);
                 self.names.insert(name.clone());
             }
             Event::Deleted(name) => {
-                self.names_unsure.remove(name);
+                self.removed.insert(name.clone());
             }
         }
     }
@@ -158,18 +154,24 @@ impl Ledger {
         }
     }
 
-    fn check_names(&mut self, found: &BTreeSet<String>, tally: &mut Tally) {
+    fn check_names(&mut self, life: u32, found: &BTreeSet<String>, tally: &mut Tally) {
         for name in self.names.difference(found) {
             tally.lost += 1;
-            tally.remark(format!("stream {name} was made and is not there"));
+            tally.remark(format!("life {life}: stream {name} was made and is not there"));
         }
-        let unsure = &self.names_unsure;
-        for name in found.difference(&self.names).filter(|name| !unsure.contains(*name)) {
-            tally.lost += 1;
-            tally.remark(format!("stream {name} was deleted and is there"));
+        for name in found.difference(&self.names) {
+            // Made in this life, and cut off before anybody heard of it.
+            let may_be_new = match Made::of(name) {
+                Some(made) => made.life == life && !self.removed.contains(name),
+                None => true,
+            };
+            if !may_be_new {
+                tally.lost += 1;
+                tally.remark(format!("life {life}: stream {name} was removed and is there"));
+            }
         }
         // What is there now is served, so it stays.
-        self.names_unsure.clear();
+        self.removed.clear();
         self.names.clone_from(found);
     }
 }
@@ -416,18 +418,23 @@ mod tests {
 
     #[test]
     fn streams_come_and_go_only_when_asked() {
-        let name = || "made".to_owned();
-        let mut ledger = Ledger::new(false);
-        let with = || Found { names: BTreeSet::from([name()]), ..Found::default() };
-        let mut check = |events: &[Event], found| {
+        let check = |ledger: &mut Ledger, life, events: &[Event], names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
             let mut tally = Tally::default();
-            ledger.check(0, events, found, &mut tally);
+            ledger.check(life, events, Found { names, ..Found::default() }, &mut tally);
             tally.lost
         };
-        assert_eq!(check(&[Event::Creating(name())], Found::default()), 0);
-        assert_eq!(check(&[Event::Creating(name()), Event::Created(name())], with()), 0);
-        assert_eq!(check(&[], Found::default()), 1);
-        assert_eq!(check(&[Event::Creating(name())], with()), 0);
-        assert_eq!(check(&[Event::Deleting(name()), Event::Deleted(name())], with()), 1);
+        let created = |name: &str| Event::Created(name.to_owned());
+        let deleted = |name: &str| Event::Deleted(name.to_owned());
+        let mut ledger = Ledger::new(false);
+        // Nobody heard of the second one, and the third was about to be removed.
+        let heard = [created("made-1-1"), created("made-1-4")];
+        assert_eq!(check(&mut ledger, 1, &heard, &["made-1-1", "made-1-3"]), 0);
+        // What was served is gone, and what was not there has come back.
+        assert_eq!(check(&mut ledger, 2, &[], &["made-1-1"]), 1);
+        assert_eq!(check(&mut ledger, 3, &[], &["made-1-1", "made-2-0"]), 1);
+        let heard = [created("made-4-0"), deleted("made-4-0"), created("made-4-1")];
+        let left = ["made-1-1", "made-2-0", "made-4-0"];
+        assert_eq!(check(&mut ledger, 4, &heard, &left), 2);
     }
 }

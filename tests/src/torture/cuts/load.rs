@@ -22,8 +22,8 @@ use crate::torture::server::connect;
 /// Batches that a `Produce` call has in flight, and records those of the client library.
 const BATCHES_IN_FLIGHT: u64 = 8;
 const RECORDS_IN_FLIGHT: usize = 64;
-/// Streams that are made, every other one to be removed again, in one life.
-const NAMES: u32 = 6;
+/// Streams that are made in one life, every other one to be removed again.
+const MADE: u32 = 6;
 
 /// Where events go.
 pub(in crate::torture) type Events = UnboundedSender<Event>;
@@ -33,7 +33,6 @@ pub(in crate::torture) async fn run(address: SocketAddr, life: u32, events: Even
     let client = connect(address).await?;
     let mut tasks = JoinSet::new();
     for (name, shards) in STREAMS {
-        let _ = events.send(Event::Creating(name.to_owned()));
         match client.create_stream(name, shards).await {
             Ok(()) | Err(Error::InUse { .. }) => {}
             // Cut off before it had begun.
@@ -213,21 +212,43 @@ async fn read(client: Client, stream: u32, consumer: Option<&str>, events: Event
     }
 }
 
+/// A stream that is made in a life of the server, beside those of [`STREAMS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Made {
+    pub(super) life: u32,
+    count: u32,
+}
+
+impl Made {
+    fn name(self) -> String {
+        format!("made-{}-{}", self.life, self.count)
+    }
+
+    /// The stream of a name, where it is one of these.
+    pub(super) fn of(name: &str) -> Option<Made> {
+        let (life, count) = name.strip_prefix("made-")?.split_once('-')?;
+        Some(Made { life: life.parse().ok()?, count: count.parse().ok()? })
+    }
+
+    /// Whether it is removed as soon as it is there.
+    pub(super) fn is_removed(self) -> bool {
+        self.count.is_multiple_of(2)
+    }
+}
+
 /// Makes streams, and removes every other one: the catalog is cut off as well.
 async fn make_streams(client: Client, life: u32, events: Events) {
-    for count in 0..NAMES {
-        let name = format!("made-{life}-{count}");
-        let _ = events.send(Event::Creating(name.clone()));
-        if client.create_stream(&name, 1).await.is_err() {
+    for count in 0..MADE {
+        let made = Made { life, count };
+        if client.create_stream(&made.name(), 1).await.is_err() {
             return;
         }
-        let _ = events.send(Event::Created(name.clone()));
-        if count % 2 == 0 {
-            let _ = events.send(Event::Deleting(name.clone()));
-            if client.delete_stream(&name, true).await.is_err() {
+        let _ = events.send(Event::Created(made.name()));
+        if made.is_removed() {
+            if client.delete_stream(&made.name(), true).await.is_err() {
                 return;
             }
-            let _ = events.send(Event::Deleted(name));
+            let _ = events.send(Event::Deleted(made.name()));
         }
     }
 }
