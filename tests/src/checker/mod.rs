@@ -22,7 +22,8 @@
 //! Gaps in the numbers are allowed; what must not be is that something known stood in them.
 //! Two things are allowed to lose records: damage that a reader is told of ([`Event::Damage`]),
 //! and a power cut in a run that acknowledges before the sync ([`Event::Opened`]), which loses
-//! a suffix, and only of what that very run has put.
+//! a suffix, and only of what that very run has put: what a run shows before anything is put
+//! in it, it has recovered, and no later cut may take that.
 
 mod ranges;
 
@@ -236,6 +237,8 @@ pub struct ShardChecker {
     floor: u64,
     horizon: u64,
     is_unsynced: bool,
+    /// Nothing was put since the server was opened, so what it shows it has recovered.
+    is_recovered: bool,
     /// Power was cut in a run that acknowledges before the sync, and nobody has looked yet.
     is_in_doubt: bool,
     violations: Vec<Violation>,
@@ -295,7 +298,10 @@ impl ShardChecker {
             }
             Event::Horizon { to, cutoff_ms } => self.trimmed(*to, *cutoff_ms),
             Event::Ended { is_cut } => self.is_in_doubt |= *is_cut && self.is_unsynced,
-            Event::Opened { is_unsynced } => self.is_unsynced = *is_unsynced,
+            Event::Opened { is_unsynced } => {
+                self.is_unsynced = *is_unsynced;
+                self.is_recovered = true;
+            }
         }
     }
 
@@ -304,6 +310,7 @@ impl ShardChecker {
     }
 
     fn put(&mut self, put: u64, producer: u64, records: &[Digest]) {
+        self.is_recovered = false;
         let order = self.sent.entry(producer).or_default();
         *order += 1;
         for (position, digest) in records.iter().enumerate() {
@@ -410,6 +417,11 @@ impl ShardChecker {
                 self.found(Violation::Trimmed { number: seen.number });
             }
             self.learn(seen.number, seen.digest, Some(seen.arrival_ms));
+            if self.is_recovered
+                && let Some(known) = self.numbers.get_mut(&seen.number)
+            {
+                known.is_safe = true;
+            }
         }
         let mut shown: Vec<u64> = records.iter().map(|seen| seen.number).collect();
         shown.sort_unstable();

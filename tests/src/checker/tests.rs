@@ -249,4 +249,16 @@ fn an_unsynced_run_may_lose_a_suffix_of_its_own_records_in_a_power_cut_and_in_no
         whole(&[(1, 10)], 2),
     ];
     assert_eq!(with(&served).violations(), [Violation::Lost { number: 2 }]);
+    // Also where puts have followed it since.
+    let served = [
+        ended(true),
+        opened(true),
+        whole(&[(1, 10), (2, 20)], 3),
+        put(4, 1),
+        acknowledged(4, &[4]),
+        ended(true),
+        opened(true),
+        whole(&[(1, 10)], 2),
+    ];
+    assert_eq!(with(&served).violations(), [Violation::Lost { number: 2 }]);
 }
