@@ -12,7 +12,7 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{CHECKS, Check, Figures, Missing, NO_SKIPS, PANICKED, Plan};
+use super::{CHECKS, Check, Figures, Missing, NO_SKIPS, PANICKED, Plan, interrupt};
 
 /// What can be asked for.
 #[derive(Args, Debug)]
@@ -72,6 +72,7 @@ fn torture(arguments: &TortureArguments) -> Result<ExitCode> {
         print(&list(&chosen))?;
         return Ok(ExitCode::SUCCESS);
     }
+    interrupt::watch()?;
     let begun = Instant::now();
     let mut all = Vec::new();
     for check in chosen {
@@ -127,7 +128,10 @@ fn run_one(check: &'static Check, arguments: &TortureArguments) -> Result<Ran> {
             scratch: scratch.path().to_owned(),
             bar: bar.clone(),
         };
+        interrupt::scratch(Some(scratch.path()));
         let result = catch_unwind(AssertUnwindSafe(|| (check.run)(&plan)));
+        interrupt::hold();
+        interrupt::scratch(None);
         bar.finish_and_clear();
         match result {
             Ok(Ok(figures)) => Outcome::Done(figures),

@@ -40,6 +40,7 @@ pub mod cuts;
 mod damage;
 mod figures;
 mod fuzz;
+mod interrupt;
 mod mutants;
 mod need;
 mod plan;

@@ -14,7 +14,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -24,7 +24,7 @@ use super::lives::{self, Order};
 use super::machine;
 use super::tally::Tally;
 use crate::torture::server::Durability;
-use crate::torture::{Figures, Missing, Plan};
+use crate::torture::{Figures, Missing, Plan, interrupt};
 
 /// What runs in a cell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -79,8 +79,8 @@ fn in_cell(plan: &Plan, kind: Kind, order: &Order) -> Result<Tally> {
         .arg(plan.scratch())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut cell = command.spawn().context("cannot run unshare")?;
-    let stdout = BufReader::new(cell.stdout.take().expect("it is piped"));
+    let mut cell = Cell::start(command)?;
+    let stdout = BufReader::new(cell.0.stdout.take().expect("it is piped"));
     let mut tally = Tally::default();
     let (mut has_begun, mut is_done) = (false, false);
     for line in stdout.lines() {
@@ -100,7 +100,7 @@ fn in_cell(plan: &Plan, kind: Kind, order: &Order) -> Result<Tally> {
             }
         }
     }
-    let status = cell.wait()?;
+    let status = cell.0.wait()?;
     if !has_begun {
         return Err(Missing::new("needs namespaces, and unshare cannot make them").into());
     }
@@ -108,6 +108,26 @@ fn in_cell(plan: &Plan, kind: Kind, order: &Order) -> Result<Tally> {
         bail!("the cell ended with {status}; its words stand above");
     }
     Ok(tally)
+}
+
+/// A cell as its maker has it. Dropped, it is gone, which it has to be before the scratch
+/// directory is.
+struct Cell(Child);
+
+impl Cell {
+    fn start(mut command: Command) -> Result<Cell> {
+        let mut child = command.spawn().context("cannot run unshare")?;
+        interrupt::cell_runs(child.stdin.take().expect("it is piped"));
+        Ok(Cell(child))
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        interrupt::end_cell();
+        let _ = self.0.wait();
+        interrupt::cell_has_ended();
+    }
 }
 
 /// The cell itself. Its lines go to standard output.
