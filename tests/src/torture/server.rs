@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::program;
 
 /// Longer than anything takes that does not hang.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The server's `--durability`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -16,6 +16,9 @@ pub(in crate::torture) enum Event {
     Acknowledged { producer: u32, batch: u64, places: Vec<Option<(u32, u64)>> },
     /// A reader that stood at `from` was shown records of a shard.
     Shown { stream: u32, shard: u32, from: u64, records: Vec<Seen> },
+    /// A server that was started again after the cut had these records in a shard, and nothing
+    /// else: the next cut came before anything was put.
+    Stood { stream: u32, shard: u32, records: Vec<Seen> },
     /// A stream was made.
     Created(String),
     /// And removed.
@@ -61,12 +64,10 @@ impl Event {
             }
             Event::Sending { producer, batch } => format!("sending {producer} {batch}"),
             Event::Shown { stream, shard, from, records } => {
-                let mut text = format!("shown {stream} {shard} {from}");
-                for Seen { number, digest, arrival_ms } in records {
-                    write!(text, " {number}:{digest}:{arrival_ms}")
-                        .expect("a string takes everything");
-                }
-                text
+                format!("shown {stream} {shard} {from}{}", list(records))
+            }
+            Event::Stood { stream, shard, records } => {
+                format!("stood {stream} {shard}{}", list(records))
             }
             Event::Created(name) => format!("created {name}"),
             Event::Deleted(name) => format!("deleted {name}"),
@@ -93,6 +94,11 @@ impl Event {
                 from: words.next()?.parse().ok()?,
                 records: words.map(seen).collect::<Option<_>>()?,
             },
+            "stood" => Event::Stood {
+                stream: words.next()?.parse().ok()?,
+                shard: words.next()?.parse().ok()?,
+                records: words.map(seen).collect::<Option<_>>()?,
+            },
             "created" => Event::Created(rest.to_owned()),
             "deleted" => Event::Deleted(rest.to_owned()),
             "damage" => Event::Damage(rest.to_owned()),
@@ -113,6 +119,15 @@ fn place(word: &str) -> Option<Option<(u32, u64)>> {
     }
 }
 
+/// ` NUMBER:DIGEST:ARRIVAL` for each.
+fn list(records: &[Seen]) -> String {
+    let mut text = String::new();
+    for Seen { number, digest, arrival_ms } in records {
+        write!(text, " {number}:{digest}:{arrival_ms}").expect("a string takes everything");
+    }
+    text
+}
+
 /// `NUMBER:DIGEST:ARRIVAL`.
 fn seen(word: &str) -> Option<Seen> {
     let mut numbers = word.split(':').map(|number| number.parse().ok());
@@ -131,6 +146,8 @@ mod tests {
             Event::Acknowledged { producer: 3, batch: 9, places: vec![Some((1, 77)), None] },
             Event::Sending { producer: 1, batch: u64::MAX },
             Event::Shown { stream: 1, shard: 0, from: 4, records: vec![record] },
+            Event::Stood { stream: 0, shard: 3, records: vec![record, record] },
+            Event::Stood { stream: 0, shard: 3, records: vec![] },
             Event::Created("wide".to_owned()),
             Event::Damage("in a file, at an offset".to_owned()),
         ];

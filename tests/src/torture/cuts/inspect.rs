@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 
 use super::event::Event;
+use super::evidence::Evidence;
 use super::ledger::Ledger;
 use super::read;
 use super::tally::Tally;
@@ -21,6 +22,7 @@ pub(in crate::torture) struct Inspector {
     /// the file system dies as well.
     may_lose_the_end: bool,
     ledger: Ledger,
+    evidence: Option<Evidence>,
 }
 
 /// A server that answers.
@@ -30,8 +32,13 @@ pub(in crate::torture) struct Running {
 }
 
 impl Inspector {
-    /// `forgets`: whether a cut takes what was not synced.
-    pub(in crate::torture) fn new(durability: Durability, forgets: bool) -> Result<Inspector> {
+    /// `forgets`: whether a cut takes what was not synced. `log` is where servers write theirs,
+    /// if [`evidence`](super::evidence) is to be gathered.
+    pub(in crate::torture) fn new(
+        durability: Durability,
+        forgets: bool,
+        log: Option<&Path>,
+    ) -> Result<Inspector> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -39,7 +46,23 @@ impl Inspector {
             .context("cannot start the runtime")?;
         let may_lose_the_end = forgets && durability == Durability::Os;
         let ledger = Ledger::new(may_lose_the_end);
-        Ok(Inspector { runtime, durability, tally: Tally::default(), may_lose_the_end, ledger })
+        let (tally, evidence) = (Tally::default(), log.map(Evidence::new));
+        Ok(Inspector { runtime, durability, tally, may_lose_the_end, ledger, evidence })
+    }
+
+    /// Keeps what the last cut left behind, and says where. A mutant is found on purpose.
+    pub(super) fn keep_evidence(&mut self) {
+        if std::env::var_os("ANABRANCH_MUTANT").is_some() {
+            return;
+        }
+        let Some(evidence) = &self.evidence else {
+            return;
+        };
+        let words = match evidence.keep() {
+            Ok(place) => format!("evidence is kept in {}", place.display()),
+            Err(error) => format!("evidence cannot be kept: {error:#}"),
+        };
+        self.tally.remarks.push(words);
     }
 
     /// The directory is an empty one from now on.
@@ -56,6 +79,9 @@ impl Inspector {
         data: &Path,
         log: &Path,
     ) -> Result<Option<Running>> {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.gather(data, events)?;
+        }
         // A cut before there was anything leaves nothing to verify.
         if data.exists()
             && let Some(words) = verify(data)?

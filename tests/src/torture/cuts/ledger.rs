@@ -4,7 +4,8 @@
 //! stands now. For each shard a [`ShardChecker`] has the history of all lives, and finds what
 //! was lost, changed, used twice, put in another order, or has come back. It allows a shard to
 //! lose its unsynced end where a cut takes that (`--durability os`, and more than a process
-//! died), and never what was served after an earlier cut. The ledger adds what the history of
+//! died), and never what was served after an earlier cut, also where the next one came before
+//! anything else was put. The ledger adds what the history of
 //! one shard does not show:
 //!
 //! - the bytes of a record are those that its producer made, in the shard of its key;
@@ -28,6 +29,8 @@ pub(super) struct Ledger {
     /// Streams that are there, and those that were removed in the life that was cut off.
     names: BTreeSet<String>,
     removed: BTreeSet<String>,
+    /// The life that ended with the last cut, once what stood behind it was compared.
+    judged: Option<u32>,
 }
 
 #[derive(Default)]
@@ -52,20 +55,23 @@ impl Ledger {
                 shard.checker.see(&checker::Event::Opened { is_unsynced: may_lose_the_end });
             }
         }
-        Ledger { may_lose_the_end, shards, names: BTreeSet::new(), removed: BTreeSet::new() }
+        let (names, removed) = (BTreeSet::new(), BTreeSet::new());
+        Ledger { may_lose_the_end, shards, names, removed, judged: None }
     }
 
-    /// Compares what stands after a cut with what was known before.
+    /// Compares what stands after a cut with what was known before. Where it comes again with
+    /// the same life, the cut was one of a server that nobody had put anything to.
     pub(super) fn check(&mut self, life: u32, events: &[Event], found: Found, tally: &mut Tally) {
         for words in &found.damage {
             tally.damage += 1;
             tally.remark(format!("life {life}: read: {words}"));
         }
         for event in events {
-            self.take(life, event, tally);
+            self.take(life, event, &found, tally);
         }
         self.check_names(life, &found.names, tally);
         let is_unsynced = self.may_lose_the_end;
+        let is_again = self.judged.replace(life) == Some(life);
         for (key, shard) in &mut self.shards {
             let Some(stands) = found.shards.get(key) else {
                 if shard.is_known {
@@ -76,7 +82,10 @@ impl Ledger {
             };
             shard.is_known |= !stands.is_empty();
             tally.compared += stands.len() as u64;
-            shard.take_whole(life, key.1, stands, is_unsynced);
+            let records = stands.iter().map(|stands| stands.seen).collect();
+            let proof = if is_again { &[][..] } else { stands };
+            shard.take_whole(life, key.1, records, proof, is_unsynced);
+            shard.sent.clear();
             let mut scan = Scan { key: *key, life, stands, tally };
             scan.bytes_and_gaps();
             scan.calls();
@@ -85,7 +94,7 @@ impl Ledger {
     }
 
     /// What a client did or was told.
-    fn take(&mut self, life: u32, event: &Event, tally: &mut Tally) {
+    fn take(&mut self, life: u32, event: &Event, found: &Found, tally: &mut Tally) {
         match event {
             Event::Sending { producer, batch } => self.sending(life, *producer, *batch),
             Event::Acknowledged { producer, batch, places } => {
@@ -100,6 +109,16 @@ impl Ledger {
                     shard.is_known = true;
                     let records = records.clone();
                     shard.checker.see(&checker::Event::Page { from: *from, records, next });
+                }
+            }
+            Event::Stood { stream, shard, records } => {
+                tally.compared += records.len() as u64;
+                let (key, index) = ((*stream, *shard), *shard);
+                let proof = found.shards.get(&key).map_or(&[][..], Vec::as_slice);
+                if let Some(shard) = self.shards.get_mut(&key) {
+                    shard.is_known |= !records.is_empty();
+                    let records = records.clone();
+                    shard.take_whole(life, index, records, proof, self.may_lose_the_end);
                 }
             }
             Event::Damage(words) => {
@@ -164,7 +183,7 @@ impl Ledger {
             let may_be_new = match Made::of(name) {
                 Some(made) => made.life == life && !self.removed.contains(name),
                 None => true,
-            };
+            } && self.judged != Some(life);
             if !may_be_new {
                 tally.lost += 1;
                 tally.remark(format!("life {life}: stream {name} was removed and is there"));
@@ -191,18 +210,23 @@ impl Shard {
         }
     }
 
-    /// The shard as it stands after a cut.
-    fn take_whole(&mut self, life: u32, index: u32, stands: &[Stands], is_unsynced: bool) {
+    /// The shard as it stands after a cut, with these records.
+    fn take_whole(
+        &mut self,
+        life: u32,
+        index: u32,
+        records: Vec<Seen>,
+        proof: &[Stands],
+        is_unsynced: bool,
+    ) {
         // A note that a call was about to be made dies with a console: what proves itself a
         // record of this life was sent.
-        let new = stands.iter().filter_map(|stands| stands.identity);
+        let new = proof.iter().filter_map(|stands| stands.identity);
         let new = new.filter(|identity| identity.life == life);
         let calls: BTreeSet<_> = new.map(|identity| (identity.producer, identity.batch)).collect();
         for (producer, batch) in calls {
             self.sending(life, index, producer, batch);
         }
-        self.sent.clear();
-        let records: Vec<Seen> = stands.iter().map(|stands| stands.seen).collect();
         let next = records.iter().map(|seen| seen.number).max().map_or(1, |last| last + 1);
         self.checker.see(&checker::Event::Ended { is_cut: true });
         self.checker.see(&checker::Event::Opened { is_unsynced });
@@ -387,6 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_there_between_two_cuts_may_not_go_in_any_case() {
+        for may_lose_the_end in [false, true] {
+            let records = three().iter().map(|stands| stands.seen).collect();
+            let stood = Event::Stood { stream: 1, shard: 0, records };
+            let check =
+                |left| tally(may_lose_the_end, vec![(sent(std::slice::from_ref(&stood)), left)]);
+            let whole = check(three());
+            assert!(!whole.is_violated(), "{whole:?}");
+            assert!(check(three()[..2].to_vec()).is_violated());
+        }
+    }
+
+    #[test]
     fn a_number_that_was_told_is_not_used_again() {
         let other = stands(4, identity(1, 0));
         let lives = vec![
@@ -417,6 +454,21 @@ mod tests {
     }
 
     #[test]
+    fn a_second_cut_takes_nothing_and_brings_nothing_back() {
+        let again = |left: Vec<Stands>| {
+            let (mut ledger, mut tally) = (Ledger::new(true), Tally::default());
+            ledger.check(0, &sent(&[acknowledged(1, 1)]), found(three()), &mut tally);
+            assert!(!tally.is_violated(), "{tally:?}");
+            ledger.check(0, &[], found(left), &mut tally);
+            tally.is_violated()
+        };
+        assert!(!again(three()));
+        assert!(again(three()[..2].to_vec()));
+        let risen = stands(4, identity(0, 4));
+        assert!(again(three().into_iter().chain([risen]).collect()));
+    }
+
+    #[test]
     fn streams_come_and_go_only_when_asked() {
         let check = |ledger: &mut Ledger, life, events: &[Event], names: &[&str]| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -433,8 +485,9 @@ mod tests {
         // What was served is gone, and what was not there has come back.
         assert_eq!(check(&mut ledger, 2, &[], &["made-1-1"]), 1);
         assert_eq!(check(&mut ledger, 3, &[], &["made-1-1", "made-2-0"]), 1);
+        assert_eq!(check(&mut ledger, 3, &[], &["made-1-1", "made-2-0", "made-3-1"]), 1);
         let heard = [created("made-4-0"), deleted("made-4-0"), created("made-4-1")];
-        let left = ["made-1-1", "made-2-0", "made-4-0"];
+        let left = ["made-1-1", "made-2-0", "made-3-1", "made-4-0"];
         assert_eq!(check(&mut ledger, 4, &heard, &left), 2);
     }
 }

@@ -34,9 +34,12 @@ pub(super) struct Order {
 }
 
 /// Cuts between two fresh starts: enough for segments to roll a few times.
-pub(super) const CUTS_OF_A_DISK: u64 = 20;
+const CUTS_OF_A_DISK: u64 = 12;
 /// One cut in so many is followed by one while the server starts again.
 pub(super) const CUTS_PER_CUT_IN_START: u64 = 4;
+/// One cut in so many is followed by one as soon as everything was read again, with nothing
+/// put in between: what a server shows after a start may be gone after no other cut.
+pub(super) const CUTS_PER_SECOND_CUT: u64 = 4;
 /// One cut in so many leaves the server alive for a moment.
 const CUTS_PER_AFTERLIFE: u64 = 5;
 /// Answers after which the rest of a life begins are below this.
@@ -52,15 +55,16 @@ const START_MS: u64 = 40;
 pub(super) fn run(order: &Order, ground: &mut dyn Ground, advance: &dyn Fn()) -> Result<Tally> {
     let began = Instant::now();
     let mut lives = Lives {
-        inspector: Inspector::new(order.durability, ground.forgets())?,
+        inspector: Inspector::new(order.durability, ground.forgets(), Some(&ground.log()))?,
         random: Random(order.seed),
         life: 0,
         ground,
     };
-    while lives.tally().cuts < order.cuts && !lives.tally().is_violated() {
-        let cuts = (order.cuts - lives.tally().cuts).min(CUTS_OF_A_DISK);
-        lives.of_one_disk(cuts, advance)?;
+    let ended = lives.of_all_disks(order.cuts, advance);
+    if ended.is_err() || lives.tally().is_violated() {
+        lives.inspector.keep_evidence();
     }
+    ended.with_context(|| lives.inspector.tally.remarks.join("; "))?;
     lives.tally().millis = began.elapsed().as_millis() as u64;
     Ok(std::mem::take(lives.tally()))
 }
@@ -75,6 +79,14 @@ struct Lives<'a> {
 impl Lives<'_> {
     fn tally(&mut self) -> &mut Tally {
         &mut self.inspector.tally
+    }
+
+    fn of_all_disks(&mut self, cuts: u64, advance: &dyn Fn()) -> Result<()> {
+        while self.tally().cuts < cuts && !self.tally().is_violated() {
+            let cuts_of_disk = (cuts - self.tally().cuts).min(CUTS_OF_A_DISK);
+            self.of_one_disk(cuts_of_disk, advance)?;
+        }
+        Ok(())
     }
 
     /// So many cuts of one file system, and a clean stop.
@@ -93,6 +105,12 @@ impl Lives<'_> {
                 self.cut_in_start(&data)?;
             }
             running = self.inspector.inspect(self.life, &events, &data, &log)?;
+            if self.random.below(CUTS_PER_SECOND_CUT) == 0
+                && let Some(Running { server, .. }) = running
+            {
+                self.second_cut(server)?;
+                running = self.inspector.inspect(self.life, &[], &data, &log)?;
+            }
             advance();
             if self.tally().is_violated() {
                 return Ok(());
@@ -156,6 +174,16 @@ impl Lives<'_> {
         self.cut(server)?;
         self.ground.settle()?;
         self.tally().cuts_in_start += 1;
+        Ok(())
+    }
+
+    /// A cut of a server that has been read and nothing else: all that it has shown, it has
+    /// recovered.
+    fn second_cut(&mut self, server: Server) -> Result<()> {
+        self.ground.arm()?;
+        self.cut(server)?;
+        self.ground.settle()?;
+        self.tally().second_cuts += 1;
         Ok(())
     }
 

@@ -40,8 +40,11 @@ pub(in crate::torture) async fn run(address: SocketAddr, life: u32, events: Even
         }
         let _ = events.send(Event::Created(name.to_owned()));
     }
-    tasks.spawn(read(connect(address).await?, 0, Some("watcher"), events.clone()));
-    tasks.spawn(read(connect(address).await?, 1, None, events.clone()));
+    for stream in 0..STREAMS.len() as u32 {
+        for consumer in [Some("watcher"), None] {
+            tasks.spawn(read(connect(address).await?, stream, consumer, events.clone()));
+        }
+    }
     for (producer, profile) in PRODUCERS.into_iter().enumerate() {
         let client = connect(address).await?;
         let task = Putter { client, life, producer: producer as u32, profile };

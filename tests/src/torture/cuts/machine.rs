@@ -18,17 +18,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::event::Event;
-use super::ground::{Disk, FileSystem};
-use super::guest::STARTING;
+use super::ground::{Disk, FileSystem, Ground};
+use super::guest::{Deed, READ, STARTING};
 use super::inspect::{Inspector, Running};
-use super::lives::{CUTS_OF_A_DISK, CUTS_PER_CUT_IN_START, Order};
+use super::lives::{CUTS_PER_CUT_IN_START, CUTS_PER_SECOND_CUT, Order};
 use super::tally::Tally;
 use crate::support::Random;
 use crate::torture::server::PATIENCE;
 
+/// Cuts between two fresh starts. A machine is slow, and reads all that has gathered.
+const CUTS_OF_A_DISK: u64 = 10;
 /// Answers after which the rest of a life begins are below this.
 const ANSWERS: u64 = 200;
 /// Milliseconds of the rest of a life are below this.
@@ -42,9 +45,25 @@ const MEMORY: &str = "mem=256M";
 pub(super) fn run(order: &Order, scratch: &Path, advance: &dyn Fn()) -> Result<Tally> {
     let began = Instant::now();
     let mut disk = Disk::new(FileSystem::Ext4, scratch)?;
-    let mut inspector = Inspector::new(order.durability, true)?;
+    let mut inspector = Inspector::new(order.durability, true, Some(&disk.log()))?;
+    let ended = lives_of_machines(order, &mut disk, &mut inspector, advance);
+    if ended.is_err() || inspector.tally.is_violated() {
+        inspector.keep_evidence();
+    }
+    ended.with_context(|| inspector.tally.remarks.join("; "))?;
+    inspector.tally.millis = began.elapsed().as_millis() as u64;
+    Ok(inspector.tally)
+}
+
+fn lives_of_machines(
+    order: &Order,
+    disk: &mut Disk,
+    inspector: &mut Inspector,
+    advance: &dyn Fn(),
+) -> Result<()> {
     let mut random = Random(order.seed);
     let mut life = 0;
+    let log = disk.log();
     while inspector.tally.cuts < order.cuts && !inspector.tally.is_violated() {
         if inspector.tally.cuts.is_multiple_of(CUTS_OF_A_DISK) {
             disk.format()?;
@@ -53,25 +72,29 @@ pub(super) fn run(order: &Order, scratch: &Path, advance: &dyn Fn()) -> Result<T
         life += 1;
         let mut events = Vec::new();
         if random.below(CUTS_PER_CUT_IN_START) == 0 {
-            Machine::boot(&disk, life, order)?.cut_in_start(&mut random)?;
+            Machine::boot(disk, life, order, Deed::Load)?.cut_in_start(&mut random)?;
             inspector.tally.cuts_in_start += 1;
         } else {
-            events = Machine::boot(&disk, life, order)?.cut(&mut random)?;
+            events = Machine::boot(disk, life, order, Deed::Load)?.cut(&mut random)?;
             inspector.tally.cuts += 1;
+            if random.below(CUTS_PER_SECOND_CUT) == 0 {
+                events.extend(Machine::boot(disk, life, order, Deed::Read)?.cut_when_read()?);
+                inspector.tally.second_cuts += 1;
+            }
             advance();
         }
         disk.mount()?;
-        let log = scratch.join("server.log");
         let running = inspector.inspect(life, &events, &disk.data(), &log)?;
         // Not stopped cleanly either, so that the next machine meets what a recovery left.
         if let Some(Running { mut server, .. }) = running {
             server.kill()?;
             server.wait()?;
         }
-        disk.unmount()?;
+        if !inspector.tally.is_violated() {
+            disk.unmount()?;
+        }
     }
-    inspector.tally.millis = began.elapsed().as_millis() as u64;
-    Ok(inspector.tally)
+    Ok(())
 }
 
 /// A machine that runs. Dropped, it is killed.
@@ -85,10 +108,10 @@ struct Machine {
 
 impl Machine {
     /// Boots with a server on the disk, which must not be mounted here.
-    fn boot(disk: &Disk, life: u32, order: &Order) -> Result<Machine> {
+    fn boot(disk: &Disk, life: u32, order: &Order, deed: Deed) -> Result<Machine> {
         let image = disk.image();
         let scratch = image.parent().expect("an image lies in a directory");
-        let script = write_script(scratch, disk, life, order)?;
+        let script = write_script(scratch, disk, life, order, deed)?;
         let mut command = Command::new("linux.uml");
         command
             .env("TMPDIR", "/dev/shm")
@@ -97,7 +120,7 @@ impl Machine {
             .args(["con=null", "con0=fd:0,fd:1", "ssl=null"])
             .arg(format!("init={}", script.display()))
             .arg(format!("ubda={}", image.display()))
-            .arg(format!("umid=anabranch-{life}"))
+            .arg(format!("umid=anabranch-{life}-{deed:?}"))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -125,16 +148,24 @@ impl Machine {
             events.extend(event);
         }
         pause(random, LIFE_MS);
-        self.kill()?;
-        // What was said before the end, up to the last whole line. The end of the console is
-        // the end of the last process that could have written to the disk.
+        // What was said before the end, up to the last whole line.
+        let rest = self.kill()?;
+        events.extend(rest.iter().filter_map(|line| Event::from_line(line)));
+        Ok(events)
+    }
+
+    /// Cuts as soon as the server has started anew and everything was read.
+    fn cut_when_read(mut self) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
         loop {
-            match self.console.recv_timeout(PATIENCE) {
-                Ok(line) => events.extend(Event::from_line(&line)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(events),
-                Err(RecvTimeoutError::Timeout) => bail!("a process of the machine outlives it"),
+            let line = self.hear()?;
+            if line.trim_end() == READ {
+                break;
             }
+            events.extend(Event::from_line(&line));
         }
+        self.kill()?;
+        Ok(events)
     }
 
     /// Cuts while the server starts.
@@ -142,13 +173,7 @@ impl Machine {
         while self.hear()?.trim_end() != STARTING {}
         pause(random, START_MS);
         self.kill()?;
-        loop {
-            match self.console.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => bail!("a process of the machine outlives it"),
-            }
-        }
+        Ok(())
     }
 
     /// The next line of the console.
@@ -164,11 +189,19 @@ impl Machine {
         }
     }
 
-    /// All of its processes at once.
-    fn kill(&mut self) -> Result<()> {
+    /// All of its processes at once, and what they had said. The end of the console is the end
+    /// of the last process that could have written to the disk.
+    fn kill(&mut self) -> Result<Vec<String>> {
         kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
         self.child.wait()?;
-        Ok(())
+        let mut rest = Vec::new();
+        loop {
+            match self.console.recv_timeout(PATIENCE) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => return Ok(rest),
+                Err(RecvTimeoutError::Timeout) => bail!("a process of the machine outlives it"),
+            }
+        }
     }
 }
 
@@ -185,7 +218,13 @@ fn pause(random: &mut Random, below_ms: u64) {
 }
 
 /// The first program in the machine.
-fn write_script(scratch: &Path, disk: &Disk, life: u32, order: &Order) -> Result<PathBuf> {
+fn write_script(
+    scratch: &Path,
+    disk: &Disk,
+    life: u32,
+    order: &Order,
+    deed: Deed,
+) -> Result<PathBuf> {
     let path = scratch.join("init");
     let mounted_at = disk.mounted_at();
     let mutant = std::env::var("ANABRANCH_MUTANT");
@@ -196,11 +235,12 @@ fn write_script(scratch: &Path, disk: &Disk, life: u32, order: &Order) -> Result
          mount -t proc proc /proc\n\
          ip link set lo up\n\
          mount -t ext4 /dev/ubda '{mounted}' || exit 1\n\
-         {mutant}exec '{program}' guest '{data}' {durability} {life}\n",
+         {mutant}exec '{program}' guest '{data}' {durability} {life} {deed}\n",
         mounted = mounted_at.display(),
         program = std::env::current_exe()?.display(),
         data = disk.data().display(),
         durability = order.durability.word(),
+        deed = deed.to_possible_value().expect("no deed is hidden").get_name(),
     );
     std::fs::write(&path, script)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);

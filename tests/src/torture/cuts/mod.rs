@@ -13,7 +13,11 @@
 //! compares what stands in the log with what the clients of that life were told, and with all
 //! that was served after earlier cuts. A file system lives through many cuts, so that what one
 //! recovery leaves behind is what the next one meets. Some cuts come while the server is still
-//! starting.
+//! starting, and some as soon as it has recovered and was read, before anything is put: what
+//! was shown then, no cut may take any more, in neither durability mode.
+//!
+//! A cut after which something is found leaves [`evidence`] behind: the data directory as it
+//! stood before anybody recovered it, and what clients had been told.
 //!
 //! There are three kinds of cut, in the order of what they take away:
 //!
@@ -31,6 +35,7 @@
 
 mod cell;
 pub(super) mod event;
+mod evidence;
 mod ground;
 mod guest;
 pub(super) mod inspect;

@@ -5,9 +5,11 @@ use crate::torture::{Bar, Figures};
 /// The counts of a run, or of several.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(in crate::torture) struct Tally {
-    /// Cuts under load, and those during a start that came on top.
+    /// Cuts under load, and those that came on top: during a start, and after one, when all
+    /// had been read and nothing had been put.
     pub(in crate::torture) cuts: u64,
     pub(in crate::torture) cuts_in_start: u64,
+    pub(in crate::torture) second_cuts: u64,
     /// Records that were acknowledged, and those that a reader was shown.
     pub(in crate::torture) acknowledged: u64,
     pub(in crate::torture) shown: u64,
@@ -62,10 +64,11 @@ impl Tally {
     }
 
     /// Every count with its name.
-    pub(in crate::torture) fn counts(&mut self) -> [(&'static str, &mut u64); 13] {
+    pub(in crate::torture) fn counts(&mut self) -> [(&'static str, &mut u64); 14] {
         [
             ("cuts", &mut self.cuts),
             ("cuts-in-start", &mut self.cuts_in_start),
+            ("second-cuts", &mut self.second_cuts),
             ("acknowledged", &mut self.acknowledged),
             ("shown", &mut self.shown),
             ("compared", &mut self.compared),
@@ -85,8 +88,9 @@ impl Tally {
         let mut figures = Figures::default();
         figures.at_least(cuts, self.cuts, ordered);
         figures.told(format!("{cuts} during a start"), self.cuts_in_start);
+        figures.told(format!("{cuts} behind a recovery"), self.second_cuts);
         figures.told("records acknowledged", self.acknowledged);
-        figures.told("records shown to readers", self.shown);
+        figures.at_least("records shown to readers", self.shown, ordered);
         figures.told("records compared", self.compared);
         figures.zero("lost", self.lost);
         figures.zero("reordered", self.reordered);
@@ -95,7 +99,7 @@ impl Tally {
         figures.zero("torn calls and gaps", self.torn);
         figures.zero("cuts taken for damage", self.damage);
         figures.told("unsynced, lost as mode os may", self.unsynced);
-        let all = (self.cuts + self.cuts_in_start).max(1);
+        let all = (self.cuts + self.cuts_in_start + self.second_cuts).max(1);
         let seconds = self.millis as f64 / 1000.0 / all as f64;
         figures.add("time of a cut", seconds, "s", Bar::Told);
         for remark in self.remarks {

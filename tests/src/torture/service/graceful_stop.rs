@@ -68,7 +68,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     let lives = plan.size(16, 400);
     plan.total(lives);
     let mut stops = Stops {
-        inspector: Inspector::new(Durability::Fsync, false)?,
+        inspector: Inspector::new(Durability::Fsync, false, None)?,
         data: plan.scratch().join("data"),
         log: plan.scratch().join("server.log"),
         random: Random(plan.seed()),
