@@ -272,6 +272,7 @@ impl Walk<'_> {
         let limit = header.segment_bytes - footer_bytes(header.segment_bytes);
         let mut scanner =
             Scanner::new(file.as_ref(), header.owner(), limit).at("read", &path, offset)?;
+        let is_short = file.len().at("stat", &path, None)? < header.segment_bytes;
         let mut index = Index::default();
         let mut fences = Vec::new();
         let mut at = offset;
@@ -302,9 +303,13 @@ impl Walk<'_> {
             let recorded = footer
                 .as_ref()
                 .map_or(self.mark.next_sequence, |footer| footer.next.max(self.mark.next_sequence));
+            // A frame that the file is too short for was cut off by a stranger: no power cut makes a
+            // file shorter than its header says.
+            let is_cut_off = fault == Fault::Short && is_short;
             let evidence = Evidence {
                 recorded_above: recorded > self.expected
-                    || (following.is_some() && fault != Fault::Zeros),
+                    || (following.is_some() && fault != Fault::Zeros)
+                    || is_cut_off,
                 proven_above: successors
                     .as_ref()
                     .is_some_and(|found| found.durable_below > self.expected)
@@ -327,6 +332,11 @@ impl Walk<'_> {
             }
             let (resume, next) = match &successors {
                 Some(found) => (found.offset, found.base),
+                None if is_cut_off && following.is_none() => {
+                    // How much more was cut off nobody knows: at least what would begin here.
+                    let least = claim.map_or(self.expected.next(), |header| header.next());
+                    (limit, recorded.max(least))
+                }
                 None => (limit, following.unwrap_or(recorded).max(self.expected)),
             };
             let fence = Fence {

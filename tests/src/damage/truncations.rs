@@ -1,5 +1,5 @@
-//! A segment cut at every byte of its end: a frame that is cut is missing, and whether that is a
-//! torn tail or damage is decided by what was recorded as durable.
+//! A segment cut at every byte of its end: a frame that is cut is missing, and that is damage,
+//! also where nothing was recorded as durable: no power cut makes a file shorter.
 
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ const END_BYTES: u64 = 64 << 10;
 
 /// One copy of the segment's header.
 const HEADER_BYTES: u64 = 512;
+
+/// A frame's header.
+const FRAME_HEADER_BYTES: u64 = 80;
 
 /// Shards of the directory. One start serves a cut in each: it is what takes most of the time,
 /// and shards know nothing of each other.
@@ -67,8 +70,14 @@ fn look(subject: &Subject, world: &World, cuts: &[u64], out: &Truncations) {
             true => 0,
             false => frames.partition_point(|frame| frame.bytes.end as u64 <= *cut),
         };
-        let first_lost = frames.get(kept).map(|frame| frame.base);
-        let first_lost = first_lost.filter(|&first| is_headless || first < subject.recorded);
+        let behind = frames.last().map_or(1, |frame| frame.next);
+        let first_lost = frames.get(kept).map_or(behind, |frame| frame.base);
+        // In a log that was killed more may have stood behind the last frame that is left, but
+        // where the zeros of a frame's header say that it did not.
+        let is_cut_off = subject.stop == Stop::Killed
+            && (kept < frames.len() || *cut < whole.layout.end() as u64 + FRAME_HEADER_BYTES);
+        let is_lost = is_headless || is_cut_off || first_lost < subject.recorded;
+        let first_lost = is_lost.then_some(first_lost);
         let found = report.findings.iter().filter(|found| found.file == whole.path);
         let found: Vec<&Finding> = found.collect();
         let judged = judge_report(whole, &found, first_lost)
@@ -114,7 +123,8 @@ fn judge(
         ensure(is_next, || format!("{first_lost:?} is lost, told are {:?}", given.damage))?;
         told = Some(damage.next_readable.0);
     }
-    let is_all = told.is_none_or(|told| told >= subject.recorded);
+    let is_told = given.damage.is_empty() == first_lost.is_none();
+    let is_all = is_told && told.is_none_or(|told| told >= subject.recorded);
     ensure(is_all, || format!("{first_lost:?} is lost, told are {:?}", given.damage))?;
     // Whatever was lost, puts go on, and no number is used twice.
     let appended = put_now(engine, shard, &[b"after"]).map_err(|error| error.to_string())?;

@@ -203,8 +203,14 @@ impl Walk<'_> {
             .into_iter()
             .chain(here.footer.map(|footer| footer.next))
             .fold(expected, SequenceNumber::max);
+        // A file that is shorter than it was made was cut by a stranger, and with it a frame; but
+        // for one that was stopped cleanly, where nothing stood behind the mark.
+        let is_trusted = self.log.is_clean && here.mark.is_some();
+        let is_cut_off =
+            fault == Fault::Short && here.file_bytes < here.header.segment_bytes && !is_trusted;
         let recorded_above = recorded > expected
-            || (fault != Fault::Zeros && here.following.is_some_and(|base| base > expected));
+            || (fault != Fault::Zeros && here.following.is_some_and(|base| base > expected))
+            || (is_cut_off && is_last);
         // A place that cannot be read shows no successor.
         let later = later(scanner, at, expected, recorded_above.then_some(here.limit));
         if later.is_none() && scanner.passed_unreadable {
@@ -245,6 +251,11 @@ impl Walk<'_> {
         let (resume, next) = match (by_header, later) {
             (Some(claim), _) => (Some(at + claim.frame_bytes()), claim.next()),
             (None, Some(later)) => (Some(later.offset), later.base),
+            (None, None) if is_cut_off && is_last => {
+                let (resume, next) = here.end_of_damage(at, recorded);
+                let least = claim.map_or(expected.next(), |claim| claim.next());
+                (resume, next.max(least))
+            }
             (None, None) => here.end_of_damage(at, recorded),
         };
         let (resume, next) = match here.mark {
