@@ -22,7 +22,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// How many times what `cargo test` does: in CI, and in a long run.
-const TIMES: (u64, u64) = (10, 2_000);
+const TIMES: (u64, u64) = (3, 1_000);
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run(plan: &Plan) -> Result<Figures> {
