@@ -44,8 +44,6 @@ pub(crate) enum Mutant {
     IgnoreProof,
     /// Numbers that were shown and may be lost are given out again.
     ReuseNumbers,
-    /// Numbers that a cut frame claims are given out again.
-    ForgetClaims,
     /// The first commit of a segment does not wait until the segment's name is durable.
     RollUnsynced,
     /// A reader maps more than is durable.
@@ -54,12 +52,16 @@ pub(crate) enum Mutant {
     RecycleShared,
     /// Every life of a file has the same incarnation.
     SameIncarnation,
-    /// Segments that retention drops may come back.
-    DropUnsynced,
     /// The tombstone of a stream goes before it is sure that its files have gone.
     RemovalUnsynced,
     /// A new catalog is used before its name is durable.
     CatalogUnsynced,
+    /// The recorded end of a log lies above what is durable.
+    MarkEarly,
+    /// A frame says that those before it are durable, and they are not yet.
+    ProofEarly,
+    /// A stop is recorded as clean, whatever its last sync said.
+    CleanAnyway,
 }
 
 impl Mutant {
@@ -112,13 +114,15 @@ mod chosen {
         ("tail-unsynced", Mutant::TailUnsynced),
         ("no-proof", Mutant::IgnoreProof),
         ("reuse-numbers", Mutant::ReuseNumbers),
-        ("forget-claims", Mutant::ForgetClaims),
         ("roll-unsynced", Mutant::RollUnsynced),
         ("slice-beyond", Mutant::SliceBeyondDurable),
         ("recycle-shared", Mutant::RecycleShared),
         ("same-incarnation", Mutant::SameIncarnation),
         ("removal-unsynced", Mutant::RemovalUnsynced),
         ("catalog-unsynced", Mutant::CatalogUnsynced),
+        ("mark-early", Mutant::MarkEarly),
+        ("proof-early", Mutant::ProofEarly),
+        ("clean-anyway", Mutant::CleanAnyway),
     ];
 
     /// The mutant of this process; read once.

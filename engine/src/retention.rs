@@ -14,7 +14,6 @@ use crate::limits::SEGMENT_AGE_FRACTION;
 use crate::log::cursor::{LogCursor, ReadLimit};
 use crate::log::segment::Segment;
 use crate::log::writer::gives_tail_back;
-use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
 
@@ -105,7 +104,7 @@ pub(crate) fn drop_segments(shared: &Shared, shard: &Arc<Shard>) -> Result<usize
     if count > 0 {
         let host = &shared.host;
         let dir = host.paths.shard(view.stream, view.shard);
-        Mutant::DropUnsynced.skips(|| host.fs.sync_dir(&dir)).at("sync", &dir, None)?;
+        host.fs.sync_dir(&dir).at("sync", &dir, None)?;
     }
     Ok(count)
 }

@@ -191,7 +191,10 @@ impl LogWriter {
             payload_crc: payload_crc(owner.incarnation, &batch.buffer[FRAME_HEADER_BYTES..]),
             first_arrival_ms: batch.first_arrival_ms,
             last_arrival_ms: batch.last_arrival_ms,
-            durable_below: self.synced,
+            durable_below: match Mutant::ProofEarly.is_on() {
+                true => self.next,
+                false => self.synced,
+            },
         };
         batch.buffer[..FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
         let zeros_to = offset + frame_end + FRAME_HEADER_BYTES as u64;
@@ -302,7 +305,7 @@ impl LogWriter {
 
     /// Where the log stands durably, if a sync covers all of it.
     pub(crate) fn durable_place(&self) -> Option<Place> {
-        if self.unsynced_bytes > 0 {
+        if self.unsynced_bytes > 0 && !Mutant::MarkEarly.is_on() {
             return None;
         }
         match &self.active {
