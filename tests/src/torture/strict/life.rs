@@ -3,13 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::clock::Clock;
+use anabranch_engine::fs::Fs;
+use anabranch_engine::offline::{FindingKind, Mode, verify};
 use anabranch_engine::{AppendTicket, Durability, Engine, Error, SegmentBytes};
 
 use super::tally::Tally;
 use crate::checker::{Event, ShardChecker};
+use crate::damage::subject::DATA;
 use crate::support::{Random, World, name};
 
 /// Why a life ends before its script does.
@@ -148,6 +153,10 @@ impl Life {
             let hours = known.retention_hours.iter().min().copied().unwrap_or(RETENTION_HOURS);
             let known = &mut known.shards[shard];
             self.tally.trimmed += u64::from(known.horizon < to && known.horizon > 0);
+            if to < known.horizon {
+                let words = format!("shard {shard} of {stream} falls to {to}");
+                return Err(Stop::Found(format!("the horizon of {words}")));
+            }
             known.horizon = to;
             let cutoff_ms = self.world.clock.wall_ms() - u64::from(hours) * 3_600_000;
             self.see(&stream, shard, &Event::Horizon { to, cutoff_ms })?;
@@ -194,6 +203,20 @@ impl Life {
         let stands = self.world.segments().len() as u64;
         self.tally.segments = self.tally.segments.max(stands);
         Ok(())
+    }
+
+    /// `anabranch verify` takes nothing that a dead process or a power cut leaves for damage.
+    pub(super) fn verify(&mut self) -> Lived {
+        let fs: Arc<dyn Fs> = Arc::new(self.world.fs.clone());
+        // Where there is no data directory yet, the start has to make one.
+        let Ok(report) = verify(&fs, Path::new(DATA), Mode::Offline, &mut |_| {}) else {
+            return Ok(());
+        };
+        let mut damage = report.findings.iter().filter(|it| it.kind == FindingKind::Damage);
+        match damage.next() {
+            None => Ok(()),
+            Some(found) => Err(Stop::Found(format!("verify finds what is not there: {found:?}"))),
+        }
     }
 
     /// A clean stop.
@@ -249,7 +272,9 @@ impl Life {
             let found = found.filter(|found| known.id == Some(found.id().0));
             for (position, known) in known.shards.iter_mut().enumerate() {
                 if let Some(found) = &found {
-                    known.told = found.shards()[position].watermarks().durable.0;
+                    let shown = found.shards()[position].watermarks();
+                    known.told = shown.durable.0;
+                    known.horizon = known.horizon.max(shown.trim_horizon.0);
                 }
                 if may_lose {
                     known.told = 0;

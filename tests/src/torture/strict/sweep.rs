@@ -29,6 +29,8 @@ struct Cycle {
     cut: Option<(Op, u64, Moment)>,
     /// Only the process dies there: what it had written stays written.
     is_kill: bool,
+    /// `anabranch verify` looks at what is left before anything else does.
+    is_verified: bool,
     /// The operation of the first recovery at which the power goes again, counted over all
     /// kinds. Beyond its end nothing happens.
     again: Option<u64>,
@@ -169,13 +171,22 @@ fn sweep(
 impl Cycle {
     /// A life that nothing cuts short.
     fn whole(seed: u64, durability: Durability) -> Cycle {
-        Cycle { seed, durability, cut: None, is_kill: false, again: None, then: Then::Stop }
+        Cycle {
+            seed,
+            durability,
+            cut: None,
+            is_kill: false,
+            is_verified: false,
+            again: None,
+            then: Then::Stop,
+        }
     }
 
     /// What happens besides the cut changes from place to place and from seed to seed.
     fn at_turn(self, turn: u64) -> Cycle {
         Cycle {
             is_kill: turn % 4 == 3,
+            is_verified: turn % 7 == 2,
             again: turn.is_multiple_of(3).then_some(turn / 3 % 40),
             then: [Then::Stop, Then::GoOnAndCut, Then::Cut, Then::Cut, Then::GoOnAndCut]
                 [(turn % 5) as usize],
@@ -206,6 +217,9 @@ impl Cycle {
         match self.is_kill {
             true => life.kill()?,
             false => life.cut()?,
+        }
+        if self.is_verified {
+            life.verify()?;
         }
         if let Some(op) = self.again {
             life.world.fs.crash_at(life.world.fs.ops() + op);

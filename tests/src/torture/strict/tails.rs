@@ -1,10 +1,10 @@
 //! Unclean tails of all kinds: what recovery shows of them stays, and what it cuts never returns.
 //!
 //! The sweep meets a tail where its script happens to leave one. Here every cycle leaves one on
-//! purpose, be it by a process that died before the sync, by a sync that failed, or by a power
-//! cut that tore some frames and left others behind them, in a segment that is nearly empty or
-//! full to the last byte. Recovery then shows what there is, and the power goes: at once, when
-//! nothing has been synced since, or after the log has gone on.
+//! purpose, be it by a process that died before the sync, by a sync that failed, if only the last
+//! one of a stop, or by a power cut that tore some frames and left others behind them, in a
+//! segment that is nearly empty or full to the last byte. Recovery then shows what there is, and
+//! the power goes: at once, when nothing has been synced since, or after the log has gone on.
 
 use anyhow::Result;
 
@@ -35,6 +35,8 @@ enum Leave {
     Death,
     /// The sync fails, and the kernel takes the pages for clean; then the process dies.
     FailedSync,
+    /// The process stops, and the first sync of the stop fails.
+    FailedStop,
     /// The power goes instead of the sync.
     Cut,
 }
@@ -79,7 +81,8 @@ fn live(life: &mut Life) -> Lived {
         life.advance(61);
         life.keep_house()?;
     }
-    let leave = [Leave::Death, Leave::FailedSync, Leave::Cut][life.random.below(3) as usize];
+    let leave = [Leave::Death, Leave::FailedSync, Leave::FailedStop, Leave::Cut];
+    let leave = leave[life.random.below(4) as usize];
     match life.random.below(4) {
         0 => {
             let size = fill_up(life)?;
@@ -156,17 +159,22 @@ fn leave_tail(life: &mut Life, leave: Leave, sizes: &[usize]) -> Lived {
             life.put_now(STREAM, 0, &[sizes[0].min(700)])?;
         }
         life.put_now(STREAM, 0, sizes)?;
+        // What is due of the background now, only a second later syncs.
+        life.keep_house()?;
         life.advance(2);
     }
     let fs = life.world.fs.clone();
     match leave {
         Leave::Death | Leave::Cut => fs.cut_at(Op::Sync, fs.ops_of(Op::Sync), Moment::Before),
-        Leave::FailedSync => fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false }),
+        Leave::FailedSync | Leave::FailedStop => {
+            fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
+        }
     }
-    life.is_troubled = leave == Leave::FailedSync;
-    let outcome = match life.world.durability {
-        Durability::Fsync => life.put_now(STREAM, 0, sizes),
-        Durability::Os => life.keep_house(),
+    life.is_troubled = matches!(leave, Leave::FailedSync | Leave::FailedStop);
+    let outcome = match (leave, life.world.durability) {
+        (Leave::FailedStop, _) => life.stop(),
+        (_, Durability::Fsync) => life.put_now(STREAM, 0, sizes),
+        (_, Durability::Os) => life.keep_house(),
     };
     life.is_troubled = false;
     match outcome {
@@ -177,6 +185,7 @@ fn leave_tail(life: &mut Life, leave: Leave, sizes: &[usize]) -> Lived {
     match leave {
         Leave::Cut => life.cut(),
         Leave::Death | Leave::FailedSync => life.kill(),
+        Leave::FailedStop => Ok(()),
     }
 }
 
