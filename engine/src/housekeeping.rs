@@ -177,6 +177,9 @@ fn raise_horizons(state: &State, risen: &[(StreamId, &Arc<Shard>, SequenceNumber
     let marks: Vec<_> =
         risen.iter().map(|(stream, shard, mark)| (*stream, shard.id(), *mark)).collect();
     let timeline = state.shared.timeline.lock().state();
+    for (_, shard, mark) in risen.iter().filter(|_| Mutant::HorizonEarly.is_on()) {
+        shard.view().raise_trim_horizon(mark.trim_horizon);
+    }
     if let Err(error) = state.with_reserve(|| state.catalog.record(&marks, &timeline)) {
         tracing::warn!(%error, "trim horizons could not be recorded; nothing is dropped");
         return;

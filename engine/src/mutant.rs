@@ -62,6 +62,8 @@ pub(crate) enum Mutant {
     ProofEarly,
     /// A stop is recorded as clean, whatever its last sync said.
     CleanAnyway,
+    /// The trim horizon is shown before it is durable.
+    HorizonEarly,
 }
 
 impl Mutant {
@@ -123,6 +125,7 @@ mod chosen {
         ("mark-early", Mutant::MarkEarly),
         ("proof-early", Mutant::ProofEarly),
         ("clean-anyway", Mutant::CleanAnyway),
+        ("horizon-early", Mutant::HorizonEarly),
     ];
 
     /// The mutant of this process; read once.

@@ -45,6 +45,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant::new("reuse-numbers", "R2", "sweep", "numbers are used again after a cut"),
     Mutant::new("slice-beyond", "R15", "sweep", "a map is sliced beyond the durable end"),
     Mutant::new("proof-early", "R2", "sweep", "frames say too early what is durable"),
+    Mutant::new("horizon-early", "R2", "sweep", "a horizon is shown before it is durable"),
     Mutant::new("removal-unsynced", "R2", "sweep", "a tombstone goes before the files do"),
     Mutant::new("catalog-unsynced", "R2", "sweep", "a new catalog's name is not synced"),
     Mutant::new("unclean-tail", "R2", "tails", "an unclean tail is served without a rewrite"),
