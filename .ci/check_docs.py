@@ -52,7 +52,7 @@ def untrue_texts():
 
 
 def untold_settings():
-    config = (ROOT / "server" / "src" / "config.rs").read_text()
+    config = (ROOT / "server" / "src" / "config" / "layer.rs").read_text()
     keys = re.search(r"const KEYS: \[&str; \d+\] = \[(.*?)\]", config, flags=re.DOTALL)
     told = OPERATIONS.read_text()
     for key in re.findall(r'"(\w+)"', keys.group(1)):
