@@ -162,8 +162,11 @@ impl Walk<'_> {
             self.walk_damaged_end()?;
             is_damaged_before = std::mem::take(&mut self.ends_in_damage);
         }
+        // A marked segment that is gone was told of above, unless retention has taken it. Where no
+        // mark names one, numbers before the first segment were skipped, or a frame is to say so.
+        let is_passed = is_named || pin.is_some();
         self.expected = match (marked, bases.get(first)) {
-            (None, Some(&base)) => base,
+            (None, Some(&base)) if is_passed || mark.trim_horizon >= base => base,
             _ => mark.next_sequence,
         };
         self.frames = 0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{World, name, put_now, read_all};
-use crate::fs::{Fault, Fs};
+use crate::fs::{Fault, Fs, Moment, Op};
 use crate::sequence::SequenceNumber;
 use crate::{Durability, Engine, Error, Shard};
 
@@ -209,4 +209,31 @@ fn a_segment_that_lost_its_frames_behind_a_pin_hides_neither_a_gap_nor_damage() 
         let (_engine, shard) = open(&world.with(world.fs.kill()));
         assert_eq!(super::read_from(&shard, 3).is_err(), is_damage);
     }
+}
+
+#[test]
+fn numbers_that_were_refused_are_not_called_lost_when_the_frame_that_says_so_is() {
+    let world = World::new(1);
+    let (engine, shard) = {
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        (engine, stream.shards()[0].clone())
+    };
+    world.fs.inject(Fault::Fails { op: Op::CreateDir, nth: 1, is_full: false });
+    put_now(&engine, &shard, &[b"refused"]).unwrap_err();
+    // The head of the segment is written, its name is durable, its first frame is not.
+    world.fs.cut_at(Op::Write, world.fs.ops_of(Op::Write) + 1, Moment::Before);
+    put_now(&engine, &shard, &[b"cut"]).unwrap_err();
+    assert!(world.fs.is_dead());
+    drop((shard, engine));
+
+    let world = world.with(world.fs.crash());
+    let (engine, shard) = open(&world);
+    assert_eq!(engine.report().damage, []);
+    let first = put_now(&engine, &shard, &[b"after"]).unwrap().first;
+    let expected = [(first.0, b"after".to_vec())];
+    assert_eq!(read_all(&shard).unwrap(), expected);
+    drop((shard, engine));
+    let (_engine, shard) = open(&world.with(world.fs.kill()));
+    assert_eq!(read_all(&shard).unwrap(), expected);
 }
