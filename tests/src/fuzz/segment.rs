@@ -3,7 +3,9 @@
 //! Three targets change a true segment. [`directory`] writes raw bytes, cuts and grows: no
 //! checksum is right afterwards, so nothing may be served that was not written. [`frame`] writes
 //! frames and [`index`] writes footers whose checksums are right and whose values may be
-//! anything: then no more is asked than that all keeps its order and its place.
+//! anything. No damage does that, only a forger, who could as well write other records. So no
+//! more is asked than that everything goes on: starts, reads, puts and repairs, without an
+//! end of the process, and that no number is put twice.
 
 use std::sync::{Arc, OnceLock};
 
@@ -178,7 +180,7 @@ pub fn index(data: &[u8]) {
     }
     let sum = crc(&[&incarnation, &footer[..trailer + 8], &footer[trailer + 12..]]);
     footer[trailer + 8..trailer + 12].copy_from_slice(&sum);
-    live(&base.with(&bytes), Some(&|_| {}));
+    live(&base.with(&bytes), None);
 }
 
 /// Writes as far as there is room.
@@ -204,7 +206,7 @@ fn crc(parts: &[&[u8]]) -> [u8; 4] {
 type Judge<'a> = &'a dyn Fn(&Given);
 
 /// Lives with a directory: verify, two starts with puts, a repair and a last start. With a judge
-/// the numbers of records have to rise and to stay.
+/// the numbers of records have to rise and to stay, and what is put is read.
 fn live(world: &World, judge: Option<Judge<'_>>) {
     check(&world.fs);
     let mut before = Vec::new();
@@ -239,7 +241,8 @@ fn live(world: &World, judge: Option<Judge<'_>>) {
             let number = appended.first.0;
             assert!(before.iter().all(|&known| known < number), "{number} again: {before:?}");
             let given = give(shard).expect("a reader is told of damage and of nothing else");
-            assert_eq!(numbers(&given).last(), Some(&number), "what was put is read");
+            let is_read = numbers(&given).last() == Some(&number);
+            assert!(is_read || judge.is_none(), "what was put is read: {number}");
             before.push(number);
         }
         engine.shut_down().expect("nothing fails");
