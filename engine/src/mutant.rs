@@ -28,12 +28,8 @@ pub(crate) enum Mutant {
     AnyIncarnation,
     /// A sync that fails is tried again, and believed.
     SyncAgain,
-    /// Retention believes the wall clock.
-    WallClockRetention,
     /// Where a file ends is off by one byte for recovery.
     OffByOne,
-    /// A commit that finds the disk full goes on.
-    SwallowFull,
     /// Recovery syncs the frames that it found, and does not write them again before.
     KeepUncleanTail,
     /// Recovery does not zero what stands behind the last frame.

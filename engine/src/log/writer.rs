@@ -206,14 +206,12 @@ impl LogWriter {
         // again, is synced before anything else is built on it.
         self.unsynced_bytes += write_end - offset;
         if let Err(error) = file.write_at(offset, &batch.buffer).at("write", path, offset) {
-            if error.is_full() && !Mutant::SwallowFull.is_on() {
+            if error.is_full() {
                 // Whatever part of it was written must not look like a torn frame later.
                 file.zero(offset, write_end - offset).at("zero", path, offset)?;
                 return Err(Error::DiskFull);
             }
-            if !Mutant::SwallowFull.is_on() {
-                return Err(error);
-            }
+            return Err(error);
         }
         if Mutant::ShowEarly.is_on() {
             segment.publish(&header, offset);

@@ -4,8 +4,8 @@
 //! [`ReplyBody`] hands them to the connection one by one and asks its source for the next
 //! message only when the connection wants more. So a slow reader holds one message and no
 //! queue, and of that message only where its records stand and one chunk: short ranges are
-//! copied together when their chunk is asked for. A source that always has more gives way after each MiB, so that one fast reader does
-//! not keep a thread to itself.
+//! copied together when their chunk is asked for. A source that always has more gives way
+//! after each MiB, so that one fast reader does not keep a thread to itself.
 
 use std::convert::Infallible;
 use std::pin::Pin;

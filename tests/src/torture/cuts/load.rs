@@ -53,7 +53,7 @@ pub(in crate::torture) async fn run(address: SocketAddr, life: u32, events: Even
             match profile.door {
                 Door::Unary => task.unary(events).await,
                 Door::Produce => task.produce(events).await,
-                Door::Library => task.library(events).await,
+                Door::Library => task.record_by_record(events).await,
             }
         });
     }
@@ -150,7 +150,7 @@ impl Putter {
     }
 
     /// Record by record with the client library, which makes the batches.
-    async fn library(self, events: Events) {
+    async fn record_by_record(self, events: Events) {
         let producer = self.client.producer(&self.stream_name()).retry_unknown(false).start();
         let mut tickets = FuturesOrdered::new();
         let mut answered = 0;
