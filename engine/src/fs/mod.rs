@@ -22,13 +22,15 @@ mod real;
 mod sim;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::error::{IoContext, Result};
+
 pub use real::{ReadMode, RealFs};
-pub use sim::{Fault, Moment, Op, SimFs};
+pub use sim::{Failed, Fault, Moment, Op, SimFs};
 
 /// A file system.
 pub trait Fs: Send + Sync + 'static {
@@ -79,8 +81,23 @@ pub trait File: Send + Sync {
     /// Fills `buffer` from `offset`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Writes at `offset`, and says how many of `bytes` were taken: fewer than all where a disk
+    /// gets full. One call of the system. After an error any part of them may be written.
+    fn write_some_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
     /// Writes all of `bytes` at `offset`. After an error any part of them may be written.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.write_some_at(offset + written as u64, &bytes[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 
     /// Makes all that was written, and the file's length, durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
@@ -149,3 +166,18 @@ pub struct Space {
 
 /// A held lock; dropping it releases it.
 pub trait Lock: Send + Sync {}
+
+/// Syncs a directory in which directories were made.
+///
+/// If that fails the empty ones among them are taken away again, as far as that is possible: no
+/// later sync would prove that their names are durable, and whoever found them would build on
+/// them. The next try makes them anew.
+pub(crate) fn sync_new_dirs(fs: &dyn Fs, parent: &Path, dirs: &[PathBuf]) -> Result<()> {
+    let synced = fs.sync_dir(parent).at("sync", parent, None);
+    if synced.is_err() {
+        for dir in dirs {
+            let _ = fs.remove_dir(dir);
+        }
+    }
+    synced
+}

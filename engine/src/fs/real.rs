@@ -148,8 +148,8 @@ impl File for RealFile {
         self.file.read_exact_at(buffer, offset)
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+    fn write_some_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -34,14 +34,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use self::disk::Disk;
+use self::disk::{Disk, Subject};
 use self::fault::{Cut, Power};
-pub use self::fault::{Fault, Moment, Op};
+pub use self::fault::{Failed, Fault, Moment, Op};
 use self::names::{Ino, ROOT};
 use super::map::checked_range;
 use super::{Access, Entry, File, Fs, Lock, Map, Space};
@@ -107,6 +108,16 @@ impl SimFs {
         self.disk.lock().cut = Some(Cut::Kind(op, ordinal, moment));
     }
 
+    /// Begins to take note of what is read, over restarts too.
+    pub fn watch_reads(&self) {
+        self.disk.lock().watched = Some(Vec::new());
+    }
+
+    /// The file of each read since [`SimFs::watch_reads`]; empty for one without a name.
+    pub fn watched_reads(&self) -> Vec<PathBuf> {
+        self.disk.lock().watched.clone().unwrap_or_default()
+    }
+
     /// Whether the power has gone.
     pub fn is_dead(&self) -> bool {
         self.disk.lock().is_dead
@@ -117,10 +128,18 @@ impl SimFs {
         let mut disk = self.disk.lock();
         match fault {
             Fault::Fails { op, nth, is_full } => {
-                let errno = if is_full { Errno::NOSPC } else { Errno::IO };
-                disk.fails.push((op, nth.max(1), errno));
+                disk.fails.push((Some(op), nth.max(1), errno(is_full)));
             }
-            Fault::FullFrom { nth } => disk.full_from = Some(disk.ops + nth.max(1) - 1),
+            Fault::NthFails { nth, is_full } => {
+                disk.fails.push((None, nth.max(1), errno(is_full)));
+            }
+            Fault::NthWriteIsShort { nth } => {
+                disk.short_at = Some(disk.ops_of[Op::Write as usize] + nth.max(1) - 1);
+            }
+            Fault::FullFrom { nth, lasts } => {
+                let from = disk.ops + nth.max(1) - 1;
+                disk.full = Some(from..from.saturating_add(lasts));
+            }
             Fault::NthReadFails { nth } => disk.read_fails_at = Some(disk.reads + nth.max(1) - 1),
             Fault::NthReadFlips { nth } => disk.read_flips_at = Some(disk.reads + nth.max(1) - 1),
             Fault::Full { free_bytes } => disk.set_free(Some(free_bytes)),
@@ -142,6 +161,30 @@ impl SimFs {
                 disk.fail_reads(ino.expect("the file of an injected fault exists"));
             }
         }
+    }
+
+    /// What was made to fail so far, over the whole life of the disk and the ones it was
+    /// restarted from.
+    pub fn failed(&self) -> Vec<Failed> {
+        self.disk.lock().failed.clone()
+    }
+
+    /// How many syncs of a file came after a failed one through the same handle, over the whole
+    /// life of the disk and the ones it was restarted from. More than none is a bug.
+    pub fn retried_syncs(&self) -> u64 {
+        self.disk.lock().retried_syncs
+    }
+
+    /// How many reads failed or returned a wrong bit, over the whole life of the disk and the
+    /// ones it was restarted from.
+    pub fn failed_reads(&self) -> u64 {
+        self.disk.lock().failed_reads
+    }
+
+    /// How many operations found no space, over the whole life of the disk and the ones it was
+    /// restarted from.
+    pub fn refusals(&self) -> u64 {
+        self.disk.lock().refusals
     }
 
     /// Takes all faults back, except for flipped bits.
@@ -202,12 +245,18 @@ impl SimFs {
         look(&self.disk, work)
     }
 
-    fn mutate<T>(&self, op: Op, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
-        mutate(&self.disk, op, work)
+    fn mutate<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        work: impl FnOnce(&mut Disk) -> io::Result<T>,
+    ) -> io::Result<T> {
+        mutate(&self.disk, op, Subject::Path(path), work)
     }
 
     fn handle(&self, ino: Ino, access: Access) -> Arc<dyn File> {
-        Arc::new(SimFile { disk: Arc::clone(&self.disk), ino, access })
+        let disk = Arc::clone(&self.disk);
+        Arc::new(SimFile { disk, ino, access, has_failed_sync: AtomicBool::new(false) })
     }
 }
 
@@ -230,13 +279,14 @@ fn look<T>(disk: &Mutex<Disk>, work: impl FnOnce(&mut Disk) -> io::Result<T>) ->
 fn mutate<T>(
     disk: &Mutex<Disk>,
     op: Op,
+    subject: Subject<'_>,
     work: impl FnOnce(&mut Disk) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut disk = disk.lock();
     if disk.is_dead {
         return Err(power_cut());
     }
-    match disk.begin(op) {
+    match disk.begin(op, subject) {
         Power::Stays => {
             return match disk.failing {
                 // What a failure leaves half done is known where it is done.
@@ -263,13 +313,17 @@ fn mutate<T>(
     Err(power_cut())
 }
 
+fn errno(is_full: bool) -> Errno {
+    if is_full { Errno::NOSPC } else { Errno::IO }
+}
+
 fn power_cut() -> io::Error {
     io::Error::other("power cut")
 }
 
 impl Fs for SimFs {
     fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
-        let ino = self.mutate(Op::Create, |disk| {
+        let ino = self.mutate(Op::Create, path, |disk| {
             let ino = disk.create(path, len)?;
             disk.open(ino)?;
             Ok(ino)
@@ -287,19 +341,19 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.mutate(Op::Rename, |disk| disk.rename(from, to))
+        self.mutate(Op::Rename, from, |disk| disk.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.mutate(Op::Remove, |disk| disk.remove(path))
+        self.mutate(Op::Remove, path, |disk| disk.remove(path))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(Op::CreateDir, |disk| disk.create_dir(path))
+        self.mutate(Op::CreateDir, path, |disk| disk.create_dir(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.mutate(Op::RemoveDir, |disk| disk.remove_dir(path))
+        self.mutate(Op::RemoveDir, path, |disk| disk.remove_dir(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -312,14 +366,14 @@ impl Fs for SimFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let sync = || self.mutate(Op::SyncDir, |disk| disk.sync_dir(path));
+        let sync = || self.mutate(Op::SyncDir, path, |disk| disk.sync_dir(path));
         Mutant::NoDirectorySync.skips(sync)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let ino = match self.look(|disk| disk.look_up(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.mutate(Op::Create, |disk| disk.create(path, 0))?
+                self.mutate(Op::Create, path, |disk| disk.create(path, 0))?
             }
             found => found?,
         };
@@ -347,14 +401,15 @@ struct SimFile {
     disk: Arc<Mutex<Disk>>,
     ino: Ino,
     access: Access,
+    has_failed_sync: AtomicBool,
 }
 
 impl SimFile {
-    fn mutate(&self, op: Op, work: impl FnOnce(&mut Disk) -> io::Result<()>) -> io::Result<()> {
+    fn mutate<T>(&self, op: Op, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
         if self.access == Access::Read {
             return Err(Errno::BADF.into());
         }
-        mutate(&self.disk, op, work)
+        mutate(&self.disk, op, Subject::File(self.ino), work)
     }
 }
 
@@ -373,13 +428,19 @@ impl File for SimFile {
         look(&self.disk, |disk| disk.read(self.ino, offset, buffer))
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_some_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         self.mutate(Op::Write, |disk| disk.write(self.ino, offset, bytes))
     }
 
     fn sync(&self) -> io::Result<()> {
+        let is_retry = self.has_failed_sync.load(Ordering::Relaxed);
         // Syncing needs no right to write, as on the real one.
-        mutate(&self.disk, Op::Sync, |disk| disk.sync(self.ino))
+        let synced = mutate(&self.disk, Op::Sync, Subject::File(self.ino), |disk| {
+            disk.retried_syncs += u64::from(is_retry);
+            disk.sync(self.ino)
+        });
+        self.has_failed_sync.fetch_or(synced.is_err(), Ordering::Relaxed);
+        synced
     }
 
     fn zero(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -129,8 +129,8 @@ impl File for Segment {
         Ok(())
     }
 
-    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
-        refused()
+    fn write_some_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<usize> {
+        refused().map(|()| 0)
     }
 
     fn sync(&self) -> io::Result<()> {

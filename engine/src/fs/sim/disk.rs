@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::content::{SECTOR_BYTES, pages};
-use super::fault::{Cut, Moment, Op, Power};
+use super::fault::{Cut, Failed, Moment, Op, Power};
 use super::file::FileState;
 use super::names::{Change, Ino, Name, Names, ROOT};
 use super::random::Random;
@@ -33,12 +33,16 @@ pub(super) struct Disk {
     pub(super) ops_of: [u64; Op::ALL.len()],
     pub(super) reads: u64,
     pub(super) cut: Option<Cut>,
-    /// How many operations of a kind until each one that fails; the next is 1.
-    pub(super) fails: Vec<(Op, u64, Errno)>,
+    /// How many operations, of a kind or of any, until each one that fails; the next is 1.
+    pub(super) fails: Vec<(Option<Op>, u64, Errno)>,
     /// How the operation fails that is under way.
     pub(super) failing: Option<Errno>,
-    /// The operation from which on nothing can be reserved.
-    pub(super) full_from: Option<u64>,
+    /// What was made to fail so far.
+    pub(super) failed: Vec<Failed>,
+    /// The write that takes a part of its bytes.
+    pub(super) short_at: Option<u64>,
+    /// The operations during which nothing can be reserved.
+    pub(super) full: Option<Range<u64>>,
     read_fails: BTreeSet<Ino>,
     /// Sectors that cannot be read until they are written.
     bad_sectors: BTreeSet<(Ino, u64)>,
@@ -49,6 +53,18 @@ pub(super) struct Disk {
     pub(super) read_flips_at: Option<u64>,
     capacity: Option<u64>,
     pub(super) undurable_slices: u64,
+    pub(super) retried_syncs: u64,
+    pub(super) refusals: u64,
+    pub(super) failed_reads: u64,
+    /// The file of each read, since someone wants to know.
+    pub(super) watched: Option<Vec<PathBuf>>,
+}
+
+/// What an operation is about.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    Path(&'a Path),
+    File(Ino),
 }
 
 impl Disk {
@@ -67,7 +83,9 @@ impl Disk {
             cut: None,
             fails: Vec::new(),
             failing: None,
-            full_from: None,
+            failed: Vec::new(),
+            short_at: None,
+            full: None,
             read_fails: BTreeSet::new(),
             bad_sectors: BTreeSet::new(),
             full_for: BTreeSet::new(),
@@ -75,21 +93,28 @@ impl Disk {
             read_flips_at: None,
             capacity: None,
             undurable_slices: 0,
+            retried_syncs: 0,
+            refusals: 0,
+            failed_reads: 0,
+            watched: None,
         }
     }
 
     /// Counts an operation that begins, and says whether it is the last one.
-    pub(super) fn begin(&mut self, op: Op) -> Power {
+    pub(super) fn begin(&mut self, op: Op, subject: Subject<'_>) -> Power {
         let (ordinal, of_kind) = (self.ops, self.ops_of[op as usize]);
         self.ops += 1;
         self.ops_of[op as usize] += 1;
-        if self.full_from.is_some_and(|from| ordinal >= from) {
-            self.full_from = None;
-            self.set_free(Some(0));
+        if let Some(full) = &self.full {
+            let (begins, ends) = (ordinal == full.start, ordinal >= full.end);
+            if begins || ends {
+                self.set_free(begins.then_some(0));
+            }
+            self.full.take_if(|_| ends);
         }
         self.failing = None;
         for (kind, count, errno) in &mut self.fails {
-            if *kind == op {
+            if kind.is_none_or(|kind| kind == op) {
                 *count -= 1;
                 if *count == 0 {
                     self.failing = Some(*errno);
@@ -97,6 +122,20 @@ impl Disk {
             }
         }
         self.fails.retain(|(_, count, _)| *count > 0);
+        // A directory that is there needs no space.
+        let is_there =
+            |subject| matches!(subject, Subject::Path(path) if self.look_up(path).is_ok());
+        if op == Op::CreateDir && self.failing == Some(Errno::NOSPC) && is_there(subject) {
+            self.failing = None;
+        }
+        if let Some(errno) = self.failing {
+            let path = match subject {
+                Subject::Path(path) => path.to_owned(),
+                Subject::File(ino) => self.names.path_of(ino).unwrap_or_default(),
+            };
+            self.refusals += u64::from(errno == Errno::NOSPC);
+            self.failed.push(Failed { op, path, is_full: errno == Errno::NOSPC });
+        }
         match self.cut {
             Some(Cut::Any(at)) if ordinal >= at => Power::GoesDuring,
             Some(Cut::Kind(kind, at, moment)) if kind == op && of_kind >= at => match moment {
@@ -123,8 +162,21 @@ impl Disk {
         let files = files.map(|(ino, file)| (*ino, file.after_kill())).collect();
         let cut = self.cut.filter(|_| !self.is_dead);
         let (ops, ops_of, reads) = (self.ops, self.ops_of, self.reads);
-        // The machine goes on, and counts on.
-        Disk { ops, ops_of, reads, cut, ..self.successor(self.names.clone(), files) }
+        let (fails, short_at, full) = (self.fails.clone(), self.short_at, self.full.clone());
+        let (read_fails_at, read_flips_at) = (self.read_fails_at, self.read_flips_at);
+        // The machine goes on, counts on, and meets what it has to meet.
+        Disk {
+            ops,
+            ops_of,
+            reads,
+            cut,
+            fails,
+            short_at,
+            full,
+            read_fails_at,
+            read_flips_at,
+            ..self.successor(self.names.clone(), files)
+        }
     }
 
     /// What is wrong with the disk itself stays wrong: it is full, and cannot be read.
@@ -140,6 +192,11 @@ impl Disk {
             full_for: self.full_for.clone(),
             capacity: self.capacity,
             undurable_slices: self.undurable_slices,
+            retried_syncs: self.retried_syncs,
+            refusals: self.refusals,
+            failed_reads: self.failed_reads,
+            watched: self.watched.take(),
+            failed: std::mem::take(&mut self.failed),
             ..Disk::new(self.random.next_u64())
         };
         disk.collect();
@@ -324,10 +381,14 @@ impl Disk {
     pub(super) fn read(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let ordinal = self.reads;
         self.reads += 1;
+        if let Some(watched) = &mut self.watched {
+            watched.push(self.names.path_of(ino).unwrap_or_default());
+        }
         let file = self.file(ino)?;
         let mut bad = self.bad_sectors.range((ino, 0)..=(ino, u64::MAX));
         let is_bad = bad.any(|(_, sector)| sectors(offset, buffer.len() as u64).contains(sector));
         if self.read_fails.contains(&ino) || self.read_fails_at == Some(ordinal) || is_bad {
+            self.failed_reads += 1;
             return Err(Errno::IO.into());
         }
         if end(offset, buffer.len() as u64)? > file.current().len() {
@@ -335,6 +396,7 @@ impl Disk {
         }
         file.current().read(offset, buffer);
         if self.read_flips_at == Some(ordinal) && !buffer.is_empty() {
+            self.failed_reads += 1;
             let bit = self.random.below(buffer.len() as u64 * 8);
             buffer[(bit / 8) as usize] ^= 1 << (bit % 8);
         }
@@ -350,8 +412,15 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Writes, and says how many bytes were taken.
+    pub(super) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         end(offset, bytes.len() as u64)?;
+        let is_short = self.short_at == Some(self.ops_of[Op::Write as usize] - 1);
+        let taken = match bytes.len() {
+            len if is_short && len > 1 => 1 + self.random.below(len as u64 - 1) as usize,
+            len => len,
+        };
+        let bytes = &bytes[..taken];
         self.reserve(ino, offset, bytes.len() as u64)?;
         if self.failing.is_some() || self.is_dead {
             let mut random = self.random.clone();
@@ -361,7 +430,7 @@ impl Disk {
         }
         self.file_mut(ino)?.write(offset, bytes);
         self.heal(ino, offset, bytes.len() as u64);
-        Ok(())
+        Ok(taken)
     }
 
     /// A disk that is told to write a sector it could not read puts it elsewhere.
@@ -412,6 +481,7 @@ impl Disk {
     /// Reserves the blocks of a range, all or none.
     fn reserve(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
         if self.full_for.contains(&ino) {
+            self.refusals += 1;
             return Err(Errno::NOSPC.into());
         }
         let range = pages(offset, len);
@@ -422,6 +492,7 @@ impl Disk {
         let blocks = file.blocks.with(range);
         let more = blocks.bytes() - file.blocks.bytes();
         if self.capacity.is_some() && more > self.space().free {
+            self.refusals += 1;
             return Err(Errno::NOSPC.into());
         }
         self.file_mut(ino)?.blocks = blocks;
@@ -469,7 +540,8 @@ impl Disk {
         self.full_for.clear();
         self.bad_sectors.clear();
         self.fails.clear();
-        self.full_from = None;
+        self.short_at = None;
+        self.full = None;
         self.read_fails.clear();
         self.read_fails_at = None;
         self.read_flips_at = None;

@@ -71,6 +71,20 @@ pub enum Fault {
         /// For want of space.
         is_full: bool,
     },
+    /// The `nth` operation from now on fails, whatever its kind (the next is 1), in the way that
+    /// [`Fault::Fails`] tells.
+    NthFails {
+        /// Which one.
+        nth: u64,
+        /// For want of space.
+        is_full: bool,
+    },
+    /// The `nth` write from now on (the next is 1) takes only the first part of its bytes, and
+    /// says so.
+    NthWriteIsShort {
+        /// Which one.
+        nth: u64,
+    },
     /// So much can still be reserved. It stays so after a crash.
     Full {
         /// Bytes left.
@@ -82,10 +96,13 @@ pub enum Fault {
         /// The file, which must exist.
         path: PathBuf,
     },
-    /// Nothing can be reserved any more from the `nth` operation of any kind on (the next is 1).
+    /// Nothing can be reserved from the `nth` operation of any kind on (the next is 1), for so
+    /// many operations; then there is room as before.
     FullFrom {
         /// Which one.
         nth: u64,
+        /// How many operations.
+        lasts: u64,
     },
     /// One bit of a file has changed, durably.
     FlipBit {
@@ -122,6 +139,17 @@ pub enum Fault {
         /// Which one.
         nth: u64,
     },
+}
+
+/// An operation that was made to fail by [`Fault::Fails`] or [`Fault::NthFails`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// Its kind.
+    pub op: Op,
+    /// The name under which the file or directory stood then; empty for a file without a name.
+    pub path: PathBuf,
+    /// For want of space.
+    pub is_full: bool,
 }
 
 /// Where the power goes.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// A file or directory, whatever its name.
 pub(super) type Ino = u64;
@@ -82,6 +83,17 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn get(&self, name: &Name) -> Option<Ino> {
         self.current.get(name).copied()
+    }
+
+    /// The path of what has a name.
+    pub(super) fn path_of(&self, mut ino: Ino) -> Option<PathBuf> {
+        let mut parts = Vec::new();
+        while ino != ROOT {
+            let (name, _) = self.current.iter().find(|(_, named)| **named == ino)?;
+            parts.push(&name.name);
+            ino = name.dir;
+        }
+        Some(Path::new("/").join(parts.into_iter().rev().collect::<PathBuf>()))
     }
 
     /// Entries of a directory.

@@ -437,7 +437,7 @@ fn any_operation_can_lack_space_and_then_does_not_happen() {
     }
     assert_eq!(names(&fs), ["/a"]);
     assert_eq!(fs.read_file("/a").unwrap(), [1; 2048]);
-    fs.inject(Fault::FullFrom { nth: 2 });
+    fs.inject(Fault::FullFrom { nth: 2, lasts: u64::MAX });
     fs.create(path("/b"), 4096).unwrap();
     fs.create(path("/c"), 4096).map(|_| ()).unwrap_err();
     file.write_at(0, b"inside").unwrap();
@@ -459,4 +459,47 @@ fn one_read_can_fail_or_return_a_wrong_bit() {
     assert_eq!(flipped, 1);
     file.read_at(0, &mut bytes).unwrap();
     assert_eq!(bytes, [1; 100]);
+}
+
+#[test]
+fn an_operation_of_any_kind_fails_once_and_is_told_of() {
+    let (fs, file) = with_a_file(1);
+    fs.inject(Fault::NthFails { nth: 2, is_full: false });
+    file.write_at(0, b"x").unwrap();
+    assert!(file.sync().is_err());
+    let failed = Failed { op: Op::Sync, path: "/a".into(), is_full: false };
+    assert_eq!(fs.failed(), std::slice::from_ref(&failed));
+    assert_eq!(fs.retried_syncs(), 0);
+    // What no one must do.
+    file.sync().unwrap();
+    let fs = fs.crash();
+    assert_eq!((fs.failed(), fs.retried_syncs()), (vec![failed], 1));
+}
+
+#[test]
+fn what_is_to_fail_fails_in_the_next_process_too() {
+    let (fs, _) = with_a_file(1);
+    fs.inject(Fault::NthFails { nth: 2, is_full: true });
+    fs.create_dir(path("/one")).unwrap();
+    let fs = fs.kill();
+    assert!(fs.create_dir(path("/two")).is_err());
+    assert_eq!(fs.failed()[0].path, path("/two"));
+    fs.create_dir(path("/two")).unwrap();
+}
+
+#[test]
+fn a_short_write_takes_the_first_part_and_the_rest_follows() {
+    let counts = outcomes(|fs| {
+        let file = fs.create(path("/a"), 4096).unwrap();
+        fs.inject(Fault::NthWriteIsShort { nth: 1 });
+        let count = file.write_some_at(0, &[1; 4096]).unwrap();
+        let bytes = fs.read_file("/a").unwrap();
+        assert!(bytes[..count].iter().all(|byte| *byte == 1));
+        assert!(bytes[count..].iter().all(|byte| *byte == 0));
+        fs.inject(Fault::NthWriteIsShort { nth: 1 });
+        file.write_at(0, &[2; 4096]).unwrap();
+        assert_eq!(fs.read_file("/a").unwrap(), [2; 4096]);
+        count
+    });
+    assert!(counts.len() > 100 && counts.iter().all(|count| (1..4096).contains(count)));
 }
