@@ -356,8 +356,15 @@ fn make_new(fs: &dyn Fs, data: &Path, contents: &Contents) -> Result<()> {
 
 fn put_in_place(fs: &dyn Fs, data: &Path) -> Result<()> {
     let path = data.join(FILE_NAME);
-    fs.rename(&data.join(NEW_FILE_NAME), &path).at("rename", &path, None)?;
-    Mutant::CatalogUnsynced.skips(|| fs.sync_dir(data)).at("sync", data, None)
+    let new = data.join(NEW_FILE_NAME);
+    fs.rename(&new, &path).at("rename", &path, None)?;
+    let synced = Mutant::CatalogUnsynced.skips(|| fs.sync_dir(data)).at("sync", data, None);
+    if synced.is_err() {
+        // A second sync would prove nothing, and whoever finds the name would build on it: the
+        // next try makes another file, and another name.
+        let _ = fs.rename(&path, &new);
+    }
+    synced
 }
 
 fn remove_if_there(fs: &dyn Fs, path: &Path) -> Result<()> {

@@ -97,7 +97,12 @@ impl Engine {
             // What was staged, but not in the queue yet when the committers ended.
             shard.clone().commit();
             // A halted log is not at its recorded end: it is recovered at the next start.
-            is_clean &= matches!(shard.with_writer(|writer| writer.sync()), Some(Ok(())));
+            let synced = shard.with_writer(|writer| writer.sync());
+            if let Some(Err(error)) = &synced {
+                let (stream, shard) = (shard.stream_name(), shard.id());
+                tracing::error!(%stream, %shard, %error, "the last sync failed");
+            }
+            is_clean &= matches!(synced, Some(Ok(())));
             // A clean start takes the recorded end for the end: it must be the one that is shown.
             let end = shard.mark().map_or(shard.first_sequence(), |mark| mark.next_sequence);
             is_clean &= end == shard.watermarks().durable;

@@ -224,5 +224,7 @@ fn reap(state: &State, stream: &Arc<Stream>) -> Result<()> {
         return Ok(());
     }
     remove_tree(host.fs.as_ref(), &host.paths, stream.id())?;
+    // An open file keeps its space, which the catalog may need in order to forget the stream.
+    stream.shards().iter().for_each(|shard| shard.close_files());
     state.with_reserve(|| state.catalog.forget_stream(stream.id()))
 }

@@ -20,7 +20,7 @@ use crate::catalog::{Catalog, Contents, ShardEntry, ShardMark, StreamEntry};
 use crate::clock::Timeline;
 use crate::commit::Shared;
 use crate::error::{Damage, Error, IoContext, Result};
-use crate::fs::{Fs, Lock};
+use crate::fs::{Fs, Lock, sync_new_dirs};
 use crate::ids::StreamId;
 use crate::log::LogView;
 use crate::log::header::ShardIdentity;
@@ -50,10 +50,11 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     let paths = Paths::new(&options.data);
     create_dirs(fs.as_ref(), paths.data())?;
     let lock = lock(fs.as_ref(), &paths)?;
-    for dir in [paths.shards(), paths.spare(), paths.lost_and_found()] {
-        fs.create_dir(&dir).at("create", &dir, None)?;
+    let dirs = [paths.shards(), paths.spare(), paths.lost_and_found()];
+    for dir in &dirs {
+        fs.create_dir(dir).at("create", dir, None)?;
     }
-    fs.sync_dir(paths.data()).at("sync", paths.data(), None)?;
+    sync_new_dirs(fs.as_ref(), paths.data(), &dirs)?;
 
     let has_records = has_records(fs.as_ref(), &paths)?;
     let entropy = environment.entropy.as_ref();
@@ -368,7 +369,7 @@ fn create_dirs(fs: &dyn Fs, dir: &Path) -> Result<()> {
         create_dirs(fs, parent)?;
         fs.create_dir(dir).at("create", dir, None)?;
     }
-    fs.sync_dir(parent).at("sync", parent, None)
+    sync_new_dirs(fs, parent, &[dir.to_owned()])
 }
 
 /// Whether any segment stands under `shards/`.

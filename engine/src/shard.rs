@@ -520,6 +520,15 @@ impl Shard {
         self.progress.send_modify(|progress| progress.deleted = true);
     }
 
+    /// Closes the files of a deleted stream, whose names are gone. Only slices that a reader still
+    /// holds keep them.
+    pub(crate) fn close_files(&self) {
+        if let Some(writer) = &mut self.staging.lock().writer {
+            writer.abandon_file();
+        }
+        self.view.segments().iter().for_each(|segment| segment.close());
+    }
+
     fn is_refusing(&self) -> bool {
         self.staging.lock().refusal.is_some()
     }

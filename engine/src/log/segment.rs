@@ -307,6 +307,11 @@ impl Segment {
         Ok((index, extent))
     }
 
+    /// Lets the open file go. Slices of its maps stay readable.
+    pub(crate) fn close(&self) {
+        *self.open.lock() = None;
+    }
+
     /// Lets the open file go, and says whether nobody else holds a part of it: only then may
     /// the file be written again. `self` has left the log's list, so no one can open it anew.
     pub(crate) fn close_unshared(self: Arc<Self>) -> bool {

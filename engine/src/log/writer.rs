@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::catalog::Pin;
 use crate::entropy::Entropy;
 use crate::error::{Error, IoContext, Result};
-use crate::fs::{Access, File, Fs};
+use crate::fs::{Access, File, Fs, sync_new_dirs};
 use crate::ids::Incarnation;
 use crate::limits::{SEGMENT_AGE_FRACTION, SegmentBytes, UNSYNCED_BYTES_MAX};
 use crate::log::LogView;
@@ -291,6 +291,12 @@ impl LogWriter {
         }
     }
 
+    /// Lets the file of a deleted log go, whatever of it is not synced.
+    pub(crate) fn abandon_file(&mut self) {
+        self.active = None;
+        self.unsynced_bytes = 0;
+    }
+
     /// Whether the log holds a file open for writing.
     pub(crate) fn is_open(&self) -> bool {
         self.active.as_ref().is_some_and(|active| active.open.is_some())
@@ -437,25 +443,29 @@ impl LogWriter {
             let stream_dir = host.paths.stream(stream);
             for (dir, parent) in [(&stream_dir, &host.paths.shards()), (&dir, &stream_dir)] {
                 host.fs.create_dir(dir).at("create", dir, None)?;
-                host.fs.sync_dir(parent).at("sync", parent, None)?;
+                sync_new_dirs(host.fs.as_ref(), parent, std::slice::from_ref(dir))?;
             }
         }
         let (waiting, file) = host.spare.take(bytes)?;
         let path = dir.join(segment_name(base));
-        let placed = (|| {
+        let mut has_place = false;
+        let mut place = || {
             // Behind the header a zeroed page: what a recycled file held there is a clean end.
             let mut head = header.encode();
             head.resize(head.len() + PAGE_BYTES as usize, 0);
             file.write_at(0, &head).at("write", &waiting, 0)?;
             file.sync().at("sync", &waiting, None)?;
             host.fs.rename(&waiting, &path).at("rename", &waiting, None)?;
+            has_place = true;
             Mutant::RollUnsynced.skips(|| host.fs.sync_dir(&dir)).at("sync", &dir, None)?;
             let spare = host.spare.dir();
             host.fs.sync_dir(spare).at("sync", spare, None)
-        })();
-        if let Err(error) = placed {
-            // Best effort: an opening server clears `spare/` of what is left there.
-            let _ = host.fs.remove(&waiting);
+        };
+        if let Err(error) = place() {
+            // Best effort: an opening server clears `spare/` of what is left there. A name whose
+            // sync has failed must not stand: no later sync would prove that it is durable, and
+            // the next start would put records there.
+            let _ = host.fs.remove(if has_place { &path } else { &waiting });
             return Err(error);
         }
         let extent =

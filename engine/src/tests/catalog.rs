@@ -171,3 +171,38 @@ fn files_of_a_deleted_stream_that_cannot_be_removed_do_not_keep_the_server_from_
     engine.housekeeping_step();
     assert!(world.segments().is_empty(), "{:?}", world.segments());
 }
+
+#[test]
+fn a_catalog_whose_name_was_not_synced_is_made_again() {
+    let mut failures = 0;
+    for (nth, is_full) in (1..12).flat_map(|nth| [false, true].map(|is_full| (nth, is_full))) {
+        for seed in 0..8 {
+            let world = World::new(seed);
+            world.fs.inject(Fault::Fails { op: Op::SyncDir, nth, is_full });
+            if world.open().is_err() {
+                failures += 1;
+            }
+            let world = world.with(world.fs.kill());
+            world.fs.clear_faults();
+            drop(one_record(&world));
+            let world = world.with(world.fs.crash());
+            let engine = world.open().unwrap_or_else(|error| panic!("{nth}, {seed}: {error}"));
+            let stream = engine.stream(&name("s")).unwrap();
+            assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 1, "{nth}, {seed}");
+        }
+    }
+    assert!(failures > 0);
+}
+
+#[test]
+fn a_deleted_stream_gives_its_space_back_although_the_catalog_cannot_forget_it() {
+    let world = World::new(1);
+    let (engine, stream) = one_record(&world);
+    assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 1);
+    engine.delete_stream(&name("s")).unwrap();
+    world.fs.inject(Fault::FullFor { path: "/data/catalog.redb".into() });
+    let free = || world.fs.space(std::path::Path::new("/")).unwrap().free;
+    let before = free();
+    engine.housekeeping_step();
+    assert!(free() >= before + (256 << 10), "its files are closed, too");
+}
