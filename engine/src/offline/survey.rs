@@ -19,6 +19,7 @@ use crate::log::header::{FRAMES_START, HEADER_BYTES, HEADER_OFFSETS, HeaderFault
 use crate::log::index::{footer_bytes, is_stale_footer};
 use crate::log::paths::{parse_segment_name, segment_name};
 use crate::log::segment::read_footer;
+use crate::log::verdict::{EndFacts, numbers_to_skip};
 use crate::sequence::SequenceNumber;
 use frames::{Ended, Here};
 
@@ -307,6 +308,7 @@ impl Walk<'_> {
         self.out.holes.push(Hole::Headless { path: path.to_owned(), base });
         // Nobody knows how many numbers it held if it is the last: at least its first.
         let next = self.behind(following).max(base.next());
+        let next = if following.is_none() { self.behind_a_lost_end(next) } else { next };
         let lost = Lost { first: self.expected, next, arrival_ms: self.arrival_ms };
         if self.lost(path, 0, next, found) {
             self.out.holes.push(Hole::Numbers { lost });
@@ -378,13 +380,14 @@ impl Walk<'_> {
         if self.is_mark_missing {
             // It may have held more than is recorded, or nothing: its first number at least.
             let next = mark.next_sequence.max(mark.segment_base.next()).max(self.expected.next());
+            let next = self.behind_a_lost_end(next);
             let lost = Lost { first: self.expected, next, arrival_ms: self.arrival_ms };
             if self.lost(&path, 0, next, "no such file") {
                 self.out.holes.push(Hole::Numbers { lost });
             }
         } else if self.expected < mark.next_sequence && mark.pin() != Some(Pin::Gap) {
             let offset = if mark.pin().is_none() { mark.offset } else { 0 };
-            let next = mark.next_sequence;
+            let next = self.behind_a_lost_end(mark.next_sequence);
             let lost = Lost { first: self.expected, next, arrival_ms: self.arrival_ms };
             if self.lost(&path, offset, next, "the log ends below its recorded end") {
                 self.put_on_record(lost);
@@ -421,6 +424,19 @@ impl Walk<'_> {
     fn behind(&self, following: Option<SequenceNumber>) -> SequenceNumber {
         let recorded = || self.log.mark.map_or(self.expected, |mark| mark.next_sequence);
         following.unwrap_or_else(recorded).max(self.expected)
+    }
+
+    /// The number behind an end that is lost, of which `next` is known. A log that was killed may
+    /// have acknowledged more: a start would leap over that, but not where the loss is mended, so
+    /// that it has to be a part of what is put on record.
+    fn behind_a_lost_end(&self, next: SequenceNumber) -> SequenceNumber {
+        next.plus(numbers_to_skip(EndFacts {
+            // Beside a server that runs nothing is mended, and the mark is not the end either.
+            is_clean: self.log.is_clean || self.log.is_online,
+            // The start after the repair leaps over these.
+            is_unsynced: false,
+            is_lost: true,
+        }))
     }
 
     /// Online: whether retention took the file while it was read, be it for another use.

@@ -10,6 +10,8 @@ use crate::fs::{Fault, SimFs};
 use crate::tests::{World, name, put, put_now, read_all, read_from};
 use crate::{Error, Shard};
 
+mod ends;
+
 const DATA: &str = "/data";
 
 fn check(world: &World) -> VerifyReport {
@@ -277,29 +279,6 @@ fn all_segments_missing_are_recorded_as_lost() {
     assert_eq!(gone(&mend(&world)), [(1, 61)]);
     assert_mended(&world);
     assert_eq!(serve(&world), (vec![], 61));
-}
-
-#[test]
-fn a_segment_that_was_cut_is_recorded_as_lost_from_the_cut_on() {
-    let whole = one_shard(7, 30, 40_000);
-    let before = image(&whole.fs);
-    for path in segments(&whole) {
-        for len in [0, 100, 8192, 8200, 60_000, 8192 + 3 * 40_112] {
-            restore(&whole.fs, &before);
-            whole.fs.truncate(&path, len);
-            let found = check(&whole);
-            assert_eq!(damage(&found).len(), 1, "{len} {:?}", found.findings);
-            let gone = gone(&mend(&whole));
-            assert_eq!(gone.len(), 1);
-            assert_mended(&whole);
-            let (read, next) = serve(&whole);
-            let rest: Vec<_> =
-                (1..=30).filter(|number| !(gone[0].0..gone[0].1).contains(number)).collect();
-            assert_eq!(read, rest, "{} {len}", path.display());
-            assert_eq!(next, 31);
-            assert_eq!(damage(&check(&whole)), Vec::<&Finding>::new());
-        }
-    }
 }
 
 #[test]
@@ -576,39 +555,6 @@ fn another_directory_is_refused_and_left_alone() {
     assert!(repair(&world.environment(), Path::new(DATA), true).is_err());
     assert!(rebuild_catalog(&world.environment(), Path::new(DATA), true).is_err());
     assert_eq!(image(&world.fs), before);
-}
-
-#[test]
-fn a_pin_is_no_damage_where_it_follows_a_gap_and_is_mended_where_it_follows_damage() {
-    use crate::Durability;
-
-    // A leap: the mark tells of numbers that no frame has.
-    let world = World { durability: Durability::Os, ..World::new(1) };
-    let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
-    put_now(&engine, &stream.shards()[0], &[b"kept"]).unwrap();
-    drop((stream, engine));
-    let world = world.with(world.fs.kill());
-    world.open().unwrap().shut_down().unwrap();
-    for mode in [Mode::Offline, Mode::Online] {
-        assert_eq!(damage(&check_as(&world, mode)), Vec::<&Finding>::new());
-    }
-
-    // Damage at the end: told, mended, and then no more.
-    let world = one_shard(2, 3, 100);
-    let (path, _) = world.segments().pop().unwrap();
-    world.fs.remove(&path).unwrap();
-    world.open().unwrap().shut_down().unwrap();
-    assert!(!damage(&check(&world)).is_empty());
-    mend(&world);
-    assert_mended(&world);
-    let engine = world.open().unwrap();
-    assert_eq!(engine.report().damage, []);
-    let stream = engine.stream(&name("s")).unwrap();
-    let shard = &stream.shards()[0];
-    assert_eq!(read_all(shard).unwrap(), []);
-    put_now(&engine, shard, &[b"after"]).unwrap();
-    assert_eq!(read_all(shard).unwrap(), [(4, b"after".to_vec())]);
 }
 
 #[test]

@@ -267,6 +267,10 @@ impl Walk<'_> {
             {
                 (Some(mark.offset), mark.next_sequence)
             }
+            // Damage to the very end, and no footer says how far it went.
+            _ if is_last && resume.is_none() && here.footer.is_none() => {
+                (None, self.behind_a_lost_end(next))
+            }
             _ => (resume, next),
         };
         let lost = Lost { first: expected, next, arrival_ms: self.arrival_ms };
