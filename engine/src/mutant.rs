@@ -40,6 +40,8 @@ pub(crate) enum Mutant {
     IgnoreProof,
     /// Numbers that were shown and may be lost are given out again.
     ReuseNumbers,
+    /// Numbers that the header of a cut frame claims are given out again.
+    ForgetClaims,
     /// The first commit of a segment does not wait until the segment's name is durable.
     RollUnsynced,
     /// A reader maps more than is durable.
@@ -112,6 +114,7 @@ mod chosen {
         ("tail-unsynced", Mutant::TailUnsynced),
         ("no-proof", Mutant::IgnoreProof),
         ("reuse-numbers", Mutant::ReuseNumbers),
+        ("forget-claims", Mutant::ForgetClaims),
         ("roll-unsynced", Mutant::RollUnsynced),
         ("slice-beyond", Mutant::SliceBeyondDurable),
         ("recycle-shared", Mutant::RecycleShared),

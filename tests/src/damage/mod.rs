@@ -41,6 +41,11 @@ impl Tally {
         self.done.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts so many cases.
+    pub fn add_cases(&self, count: usize) {
+        self.done.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     /// Counts a violation unless `holds`.
     pub fn expect(&self, holds: bool, words: impl FnOnce() -> String) {
         if holds {

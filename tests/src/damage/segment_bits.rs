@@ -4,19 +4,21 @@
 //! shard from its first record to its tip, all of which look at every byte of the segment. One
 //! start serves flips in each of several shards, as a start is dear and shards know nothing of
 //! each other. A [`Choice`] may flip bits of several payloads at once: then each of these frames
-//! has to be reported, and all others served.
+//! has to be reported, and all others served. The same holds for bits that nobody reads: where
+//! all was served and nothing reported, none of them mattered.
 
 use std::sync::Arc;
 
 use anabranch_engine::fs::{Fault, Fs};
 use anabranch_engine::offline::{Finding, FindingKind};
+use anabranch_engine::{Engine, Shard};
 use bytes::Bytes;
 
 use super::flipped::FlippedFs;
 use super::layout::{FrameAt, Meaning};
 use super::subject::{Given, STREAM, Stop, Subject, Whole, check_on, give};
 use super::{Tally, in_parallel};
-use crate::support::{World, name};
+use crate::support::{World, name, put_now, read_all};
 
 /// Shards of the directory.
 const SHARDS: usize = 32;
@@ -28,8 +30,8 @@ pub struct Choice {
     pub payload: usize,
     /// Of all others.
     pub rest: usize,
-    /// So many bits of payloads at once in a segment, each in a frame of its own. All others are
-    /// flipped alone.
+    /// So many bits at once in a segment: of payloads, each in a frame of its own, and of what
+    /// nobody reads. All others are flipped alone.
     pub together: usize,
 }
 
@@ -37,16 +39,19 @@ impl Choice {
     /// Every single bit, alone.
     pub const ALL: Choice = Choice { payload: 1, rest: 1, together: 1 };
 
-    /// Every single bit, those of payloads eight at once: each is seen to be found and to cost
-    /// no more than its frame, for an eighth of the time.
-    pub const ALL_IN_EIGHTS: Choice = Choice { together: 8, ..Choice::ALL };
+    /// Every single bit, those of payloads in a quarter of all frames at once: each is seen to be
+    /// found and to cost no more than its frame, for a small part of the time.
+    pub const ALL_IN_GROUPS: Choice = Choice { together: 32, ..Choice::ALL };
 
     /// The bits to flip, those of one time together.
     fn hits(self, whole: &Whole) -> Vec<Vec<u64>> {
         let layout = &whole.layout;
         let bits = 0..whole.bytes.len() as u64 * 8;
-        let rest = bits.filter(|bit| !layout.is_payload(*bit as usize / 8));
-        let mut hits: Vec<Vec<u64>> = rest.step_by(self.rest).map(|bit| vec![bit]).collect();
+        let rest = bits.filter(|bit| !layout.is_payload(*bit as usize / 8)).step_by(self.rest);
+        let is_idle = |bit: &u64| layout.meaning(*bit as usize / 8) == Meaning::Idle;
+        let (idle, rest): (Vec<u64>, Vec<u64>) = rest.partition(is_idle);
+        let mut hits: Vec<Vec<u64>> = rest.into_iter().map(|bit| vec![bit]).collect();
+        hits.extend(idle.chunks(self.together).map(<[u64]>::to_vec));
         let payloads = layout.frames.iter().map(FrameAt::payload);
         let mut payloads: Vec<Vec<u64>> = payloads
             .map(|bytes| (bytes.start as u64 * 8..bytes.end as u64 * 8).collect())
@@ -78,8 +83,8 @@ pub struct SegmentBits {
     /// Meaningful or redundant ones that `verify` did not report with file and offset, and idle
     /// ones that it called damage; its cases are flips.
     pub reports: Tally,
-    /// Bytes served that were not written, or records lost beyond the frame that was hit; its
-    /// cases are flips.
+    /// Bytes served that were not written, records lost beyond the frame that was hit, or numbers
+    /// given out again that a frame claims which was cut; its cases are flips.
     pub served: Tally,
 }
 
@@ -150,7 +155,34 @@ fn look(subject: &Subject, world: &World, fs: &Arc<dyn Fs>, hits: &[Vec<u64>], o
             .map_err(|error| error.to_string())
             .and_then(|given| is_served(subject, whole, &frames, &given));
         out.served.expect(served.is_ok(), || format!("{}: {served:?}", what()));
+        if let [bit] = bits[..]
+            && let Some(&frame) = frames.first().filter(|frame| is_tail(subject, whole, **frame))
+        {
+            let numbered = is_numbered_above(whole, frame, bit, &engine, shard);
+            out.served.expect(numbered.is_ok(), || format!("{}: {numbered:?}", what()));
+        }
     }
+}
+
+/// Whether a put behind a last frame that was cut is given a number that nobody has seen: where
+/// the frame's header is whole, none that it claims.
+fn is_numbered_above(
+    whole: &Whole,
+    frame: usize,
+    bit: u64,
+    engine: &Engine,
+    shard: &Arc<Shard>,
+) -> Result<(), String> {
+    let frame = &whole.layout.frames[frame];
+    let is_claimed = frame.payload().contains(&(bit as usize / 8));
+    let least = if is_claimed { frame.next } else { frame.base };
+    let put = put_now(engine, shard, &[b"behind"]).map_err(|error| error.to_string())?;
+    if put.first.0 < least {
+        return Err(format!("{} is given out again, {least} is the least", put.first));
+    }
+    let read = read_all(shard, put.first.0);
+    let is_read = read.len() == 1 && read[0] == (put.first.0, b"behind".to_vec());
+    if is_read { Ok(()) } else { Err(format!("read back is {read:?}")) }
 }
 
 /// Whether a frame is the last of a log that was killed, and nothing says that it was durable.

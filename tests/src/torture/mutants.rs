@@ -57,6 +57,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant::new("m5", "R7", "segment-bits", "readers do not look at checksums"),
     Mutant::new("m6", "R7", "segment-bits", "the first bad frame ends the log"),
     Mutant::new("no-proof", "R7", "segment-bits", "damage is judged without durable_below"),
+    Mutant::new("forget-claims", "R7", "segment-bits", "what a cut frame claims is used again"),
     Mutant::new("m7", "R9", "stale", "frames of earlier lives of a file pass"),
     Mutant::new("m12", "R8", "truncations", "the end of a file is off by one"),
     Mutant::new("recycle-shared", "R13", "readers", "a segment is recycled under a living slice"),
