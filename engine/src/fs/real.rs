@@ -1,8 +1,9 @@
 //! The machine's own file system.
 //!
 //! Thin on purpose: each call is one system call, and what is decided here is only what to
-//! do where a file system lacks one. A missing `fallocate` costs the promise that a write
-//! inside a new file finds its blocks; a missing hole punch costs space; nothing else.
+//! do where a file system lacks one. A missing `fallocate` costs time: zeros are written in its
+//! place. A missing hole punch costs space; nothing else. Where nothing is overwritten in place, no
+//! one can promise that a write inside a new file finds its blocks.
 
 use std::fs;
 use std::io;
@@ -48,7 +49,13 @@ impl RealFs {
 impl Fs for RealFs {
     fn create(&self, path: &Path, len: u64) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        if let Err(error) = reserve(&file, len) {
+        let made = match reserve(&file, len) {
+            Ok(false) if self.overwrites_in_place(path) => fill(&file, len),
+            Ok(false) => file.set_len(len),
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = made {
             // Half a file is of no use to anyone and would be in the way of the next try.
             // Should removing it fail as well, the first error is still the one to tell.
             drop(file);
@@ -161,14 +168,7 @@ impl File for RealFile {
         if len == 0 || zero_range(&self.file, offset, len)? {
             return Ok(());
         }
-        let zeros = vec![0; 64 << 10];
-        let mut done = 0;
-        while done < len {
-            let count = (len - done).min(zeros.len() as u64) as usize;
-            self.file.write_all_at(&zeros[..count], offset + done)?;
-            done += count as u64;
-        }
-        Ok(())
+        write_zeros(&self.file, offset, len)
     }
 
     fn release(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -245,22 +245,44 @@ fn is_unsupported(error: Errno) -> bool {
     matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)
 }
 
-/// Makes a new file `len` bytes long, with its blocks where the file system can.
+/// Makes a new file `len` bytes long, with its blocks; false where the file system cannot.
 #[cfg(target_os = "linux")]
-fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+fn reserve(file: &fs::File, len: u64) -> io::Result<bool> {
     use rustix::fs::{FallocateFlags, fallocate};
     if len == 0 {
-        return Ok(());
+        return Ok(true);
     }
     match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
-        Err(error) if is_unsupported(error) => file.set_len(len),
-        result => Ok(result?),
+        Ok(()) => Ok(true),
+        Err(error) if is_unsupported(error) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
-    file.set_len(len)
+#[expect(clippy::unnecessary_wraps)]
+fn reserve(_file: &fs::File, len: u64) -> io::Result<bool> {
+    Ok(len == 0)
+}
+
+/// Makes a new file `len` bytes long by writing all of it. The system may look for the blocks of
+/// what is written no sooner than at a sync. A commit whose sync finds none halts its log for
+/// good; here only a file is lost that nobody has used yet.
+fn fill(file: &fs::File, len: u64) -> io::Result<()> {
+    file.set_len(len)?;
+    write_zeros(file, 0, len)?;
+    file.sync_data()
+}
+
+fn write_zeros(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    let zeros = vec![0; 64 << 10];
+    let mut done = 0;
+    while done < len {
+        let count = (len - done).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..count], offset + done)?;
+        done += count as u64;
+    }
+    Ok(())
 }
 
 /// Drops the clean pages from `offset` to the end of the file.
