@@ -1,6 +1,7 @@
 //! A catalog that cannot be written: no promise is given that the next start would break.
 
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use super::{World, name, put_now, read_all};
 use crate::fs::{Fault, Fs, Op};
@@ -205,4 +206,22 @@ fn a_deleted_stream_gives_its_space_back_although_the_catalog_cannot_forget_it()
     let before = free();
     engine.housekeeping_step();
     assert!(free() >= before + (256 << 10), "its files are closed, too");
+}
+
+#[test]
+fn a_deleted_stream_whose_removal_was_not_synced_does_not_come_back() {
+    for seed in 0..16 {
+        let world = World::new(seed);
+        let (engine, stream) = one_record(&world);
+        engine.delete_stream(&name("s")).unwrap();
+        drop(stream);
+        world.fs.inject(Fault::Fails { op: Op::SyncDir, nth: 1, is_full: false });
+        engine.housekeeping_step();
+        assert_eq!(world.fs.failed().len(), 1);
+        world.clock.advance(Duration::from_secs(11));
+        engine.housekeeping_step();
+        drop(engine);
+        let engine = world.with(world.fs.crash()).open().unwrap();
+        assert_eq!(engine.report().lost_and_found, Vec::<std::path::PathBuf>::new(), "{seed}");
+    }
 }
