@@ -38,6 +38,7 @@
 mod command;
 pub mod cuts;
 mod damage;
+mod faults;
 mod figures;
 mod fuzz;
 mod interrupt;
@@ -61,6 +62,9 @@ pub use plan::Plan;
 const CHECKS: &[Check] = &[
     strict::TAILS,
     strict::SWEEP,
+    faults::SYNC_ERRORS,
+    faults::FULL_DISK,
+    faults::READ_ERRORS,
     damage::METADATA,
     damage::ITERATORS,
     fuzz::CHECK,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   script: one life in some 300 operations of the disk  <- seed
-//!     |  cut before and behind every operation of every kind, fail every sync, fill the disk
-//!     v  at every operation, fail every read
+//!     |  cut before and behind every operation of every kind
+//!     v  (in `faults`: fail every operation, fill the disk at every one, fail every read)
 //!   life: a client of the engine's API --- events ---> checker, which knows the promises
 //!     |
 //!   SimFs: unsynced sectors survive in any subset, names apart from bytes
@@ -12,13 +12,14 @@
 //! A *cycle* is a life that is cut, the restart, what goes on after it, another end (a stop or
 //! a second cut), and a restart again; in some, the power goes during the recovery as well.
 
-mod life;
+pub(super) mod life;
 mod records;
-mod script;
+pub(super) mod script;
 mod streams;
 mod sweep;
 mod tails;
-mod tally;
+pub(super) mod tally;
+pub(super) mod trouble;
 
 pub(super) use sweep::CHECK as SWEEP;
 pub(super) use tails::CHECK as TAILS;

@@ -10,7 +10,13 @@ use super::life::{Life, Lived};
 const LARGE: usize = 26_000;
 
 /// A whole life, from the first start on an empty disk to a clean stop.
-pub(super) fn live(life: &mut Life) -> Lived {
+pub(in crate::torture) fn live(life: &mut Life) -> Lived {
+    live_on(life)?;
+    life.stop()
+}
+
+/// The same life without the last stop.
+pub(in crate::torture) fn live_on(life: &mut Life) -> Lived {
     life.open()?;
     life.create_stream("a", 2)?;
     fill(life, "a")?;
@@ -50,12 +56,11 @@ pub(super) fn live(life: &mut Life) -> Lived {
     fill(life, "a")?;
     put_some(life, "b", 0)?;
     record_marks(life)?;
-    life.read_all()?;
-    life.stop()
+    life.read_all()
 }
 
 /// What is done after a crash: every shard takes records, and some roll.
-pub(super) fn go_on(life: &mut Life) -> Lived {
+pub(in crate::torture) fn go_on(life: &mut Life) -> Lived {
     for (stream, shard) in life.all_shards() {
         put_some(life, &stream, shard)?;
     }

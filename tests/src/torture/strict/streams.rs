@@ -11,12 +11,13 @@ use crate::checker::Event;
 use crate::support::name;
 
 impl Life {
-    pub(super) fn create_stream(&mut self, stream: &str, shards: u32) -> Lived {
+    pub(in crate::torture) fn create_stream(&mut self, stream: &str, shards: u32) -> Lived {
         let is_known = self.streams.get(stream).map(|known| known.presence);
         let mut known = KnownStream {
             id: None,
             presence: Presence::Sure,
             retention_hours: vec![RETENTION_HOURS],
+            expired_ms: 0,
             consumers: BTreeMap::new(),
             shards: (0..shards).map(|_| KnownShard::default()).collect(),
         };
@@ -42,7 +43,7 @@ impl Life {
         Ok(())
     }
 
-    pub(super) fn delete_stream(&mut self, stream: &str) -> Lived {
+    pub(in crate::torture) fn delete_stream(&mut self, stream: &str) -> Lived {
         match self.engine().delete_stream(&name(stream)) {
             Ok(()) => {
                 self.forget(stream);
@@ -57,7 +58,7 @@ impl Life {
         }
     }
 
-    pub(super) fn forget(&mut self, stream: &str) {
+    pub(in crate::torture) fn forget(&mut self, stream: &str) {
         if let Some(known) = self.streams.remove(stream) {
             for shard in known.shards {
                 self.tally.compared += shard.checker.compared();
@@ -66,11 +67,15 @@ impl Life {
         }
     }
 
-    pub(super) fn register_consumer(&mut self, stream: &str, consumer: &str) -> Lived {
+    pub(in crate::torture) fn register_consumer(&mut self, stream: &str, consumer: &str) -> Lived {
         self.change_consumer(stream, consumer, true)
     }
 
-    pub(super) fn deregister_consumer(&mut self, stream: &str, consumer: &str) -> Lived {
+    pub(in crate::torture) fn deregister_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Lived {
         self.change_consumer(stream, consumer, false)
     }
 
@@ -82,6 +87,18 @@ impl Life {
             false => self.engine().deregister_consumer(&found, &who),
         };
         let known = self.streams.get_mut(stream).expect("it was found");
+        // What was asked for and never answered: now it is known what came of it.
+        match (&outcome, known.consumers.get(consumer)) {
+            (Err(Error::ConsumerNotFound { .. }), None | Some(Presence::InDoubt)) => {
+                known.consumers.remove(consumer);
+                return Ok(());
+            }
+            (Err(Error::ConsumerExists { .. }), Some(Presence::InDoubt)) => {
+                known.consumers.insert(consumer.to_owned(), Presence::Sure);
+                return Ok(());
+            }
+            _ => {}
+        }
         match (&outcome, is_added) {
             (Ok(()), true) => known.consumers.insert(consumer.to_owned(), Presence::Sure),
             (Ok(()), false) => known.consumers.remove(consumer),
@@ -90,8 +107,9 @@ impl Life {
         outcome.or_else(|error| self.failed("changing a consumer", &error))
     }
 
-    pub(super) fn set_retention(&mut self, stream: &str, hours: u32) -> Lived {
+    pub(in crate::torture) fn set_retention(&mut self, stream: &str, hours: u32) -> Lived {
         let Some(found) = self.find(stream)? else { return Ok(()) };
+        self.expire(stream);
         let outcome = self.engine().set_retention_hours(&found, hours);
         let known = self.streams.get_mut(stream).expect("it was found");
         match outcome {
@@ -105,15 +123,21 @@ impl Life {
     }
 
     /// The stream of that name; `None` where trouble has taken it.
-    pub(super) fn find(&mut self, stream: &str) -> Lived<Option<Arc<Stream>>> {
+    pub(in crate::torture) fn find(&mut self, stream: &str) -> Lived<Option<Arc<Stream>>> {
         match self.engine().stream(&name(stream)) {
             Ok(found) => Ok(Some(found)),
-            Err(error) => self.failed("finding a stream", &error).map(|()| None),
+            Err(_) if self.world.fs.is_dead() => Err(Stop::PowerCut),
+            Err(error) => match self.streams.get(stream).map(|known| known.presence) {
+                Some(Presence::Sure) => {
+                    Err(Stop::Found(format!("stream {stream} is not found: {error}")))
+                }
+                Some(Presence::InDoubt) | None => Ok(None),
+            },
         }
     }
 
     /// What has become of changes that were never answered; everything else is as it was.
-    pub(super) fn settle_streams(&mut self) -> Lived {
+    pub(in crate::torture) fn settle_streams(&mut self) -> Lived {
         let engine = self.engine().clone();
         let found = engine.streams(None, 100);
         for stream in &found {

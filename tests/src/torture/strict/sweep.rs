@@ -205,7 +205,7 @@ impl Cycle {
         let mut was_cut_again = false;
         let lived = outcome.or_else(|stop| match stop {
             Stop::PowerCut => self.restart(&mut life, &mut was_cut_again),
-            found @ Stop::Found(_) => Err(found),
+            found => Err(found),
         });
         match lived {
             Ok(()) => Ok(Came { tally: life.tally(), ops, was_cut, was_cut_again }),

@@ -12,6 +12,7 @@ use anabranch_engine::Durability;
 use anabranch_engine::fs::{Fault, Moment, Op};
 
 use super::life::{Life, Lived, Stop};
+use super::trouble::Trouble;
 use crate::damage::layout::Layout;
 use crate::damage::{Tally, in_parallel};
 use crate::torture::{Check, Figures, Plan};
@@ -170,13 +171,16 @@ fn leave_tail(life: &mut Life, leave: Leave, sizes: &[usize]) -> Lived {
             fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
         }
     }
-    life.is_troubled = matches!(leave, Leave::FailedSync | Leave::FailedStop);
+    life.trouble = match leave {
+        Leave::FailedSync | Leave::FailedStop => Trouble::Errors,
+        Leave::Death | Leave::Cut => Trouble::None,
+    };
     let outcome = match (leave, life.world.durability) {
         (Leave::FailedStop, _) => life.stop(),
         (_, Durability::Fsync) => life.put_now(STREAM, 0, sizes),
         (_, Durability::Os) => life.keep_house(),
     };
-    life.is_troubled = false;
+    life.trouble = Trouble::None;
     match outcome {
         Ok(()) | Err(Stop::PowerCut) => {}
         found => return found,

@@ -2,35 +2,45 @@
 
 /// What was done in a life, or in many.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::torture) struct Tally {
     /// Records put.
-    pub(super) put: u64,
+    pub(in crate::torture) put: u64,
     /// Records acknowledged.
-    pub(super) acknowledged: u64,
+    pub(in crate::torture) acknowledged: u64,
     /// Records read and compared.
-    pub(super) compared: u64,
+    pub(in crate::torture) compared: u64,
     /// Records that had to be there in the end.
-    pub(super) due: u64,
+    pub(in crate::torture) due: u64,
     /// Unsynced records that mode `os` lost in a power cut.
-    pub(super) lost_unsynced: u64,
+    pub(in crate::torture) lost_unsynced: u64,
     /// Starts of the engine.
-    pub(super) starts: u64,
+    pub(in crate::torture) starts: u64,
     /// Horizons that rose.
-    pub(super) trimmed: u64,
+    pub(in crate::torture) trimmed: u64,
     /// The most files that waited in `spare/`.
-    pub(super) spare: u64,
+    pub(in crate::torture) spare: u64,
     /// The most segments of one disk.
-    pub(super) segments: u64,
+    pub(in crate::torture) segments: u64,
     /// Errors that a client was told of.
-    pub(super) errors: u64,
+    pub(in crate::torture) errors: u64,
     /// Logs that halted.
-    pub(super) halted: u64,
+    pub(in crate::torture) halted: u64,
     /// Puts refused for want of space.
-    pub(super) refused: u64,
+    pub(in crate::torture) refused: u64,
+    /// Failures after which a log must halt.
+    pub(in crate::torture) must_halt: u64,
+    /// Those of them after which one had, and said so.
+    pub(in crate::torture) reported: u64,
+    /// Records acknowledged by a log that had failed.
+    pub(in crate::torture) late: u64,
+    /// Records that were acknowledged or shown, and gone.
+    pub(in crate::torture) lost: u64,
+    /// Times that a reader was told of damage in which nothing was lost.
+    pub(in crate::torture) false_alarms: u64,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, other: &Tally) {
+    pub(in crate::torture) fn add(&mut self, other: &Tally) {
         self.put += other.put;
         self.acknowledged += other.acknowledged;
         self.compared += other.compared;
@@ -43,5 +53,10 @@ impl Tally {
         self.errors += other.errors;
         self.halted += other.halted;
         self.refused += other.refused;
+        self.must_halt += other.must_halt;
+        self.reported += other.reported;
+        self.late += other.late;
+        self.lost += other.lost;
+        self.false_alarms += other.false_alarms;
     }
 }

@@ -1,0 +1,21 @@
+//! Faults that the disk makes while the power stays: operations that fail, space that runs out,
+//! bytes that cannot be read.
+//!
+//! ```text
+//!   script and life of the strict sweep, in trouble: one fault at every operation, or from it on
+//!     |                          |
+//!     | restarts, power cuts     +--- errors only with cause, logs that halt and say so
+//!     v
+//!   the fault ends: everything acknowledged is there, and everything is taken again
+//! ```
+//!
+//! They meet every operation, on the simulated disk.
+
+mod full_disk;
+mod places;
+mod read_errors;
+mod sync_errors;
+
+pub(super) use full_disk::CHECK as FULL_DISK;
+pub(super) use read_errors::CHECK as READ_ERRORS;
+pub(super) use sync_errors::CHECK as SYNC_ERRORS;
