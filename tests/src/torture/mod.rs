@@ -65,6 +65,7 @@ const CHECKS: &[Check] = &[
     faults::SYNC_ERRORS,
     faults::FULL_DISK,
     faults::READ_ERRORS,
+    faults::CLOCKS,
     damage::METADATA,
     damage::ITERATORS,
     fuzz::CHECK,
