@@ -138,7 +138,10 @@ fn retain(state: &State) {
     let mut risen = Vec::new();
     for stream in &streams {
         let retention_ms = u64::from(stream.retention_hours()) * 3_600_000;
-        let elapsed_now_ms = state.shared.timeline.lock().elapsed_now(retention_ms);
+        let elapsed_now_ms = match Mutant::WallClock.is_on() {
+            true => state.shared.clock.wall_ms(),
+            false => state.shared.timeline.lock().elapsed_now(retention_ms),
+        };
         for shard in stream.shards() {
             retention::seal_old(shard, retention_ms, now_ms);
             match retention::risen_horizon(shard, retention_ms, elapsed_now_ms) {

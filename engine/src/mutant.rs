@@ -28,8 +28,14 @@ pub(crate) enum Mutant {
     AnyIncarnation,
     /// A sync that fails is tried again, and believed.
     SyncAgain,
+    /// A write that took a part of its bytes passes for one that took all.
+    ShortWrite,
+    /// Retention counts with the wall clock as it stands.
+    WallClock,
     /// Where a file ends is off by one byte for recovery.
     OffByOne,
+    /// A commit that found the disk full goes on as if it had been written.
+    FullSwallowed,
     /// Recovery syncs the frames that it found, and does not write them again before.
     KeepUncleanTail,
     /// Recovery does not zero what stands behind the last frame.
@@ -108,7 +114,10 @@ mod chosen {
         ("m6", Mutant::CutAnywhere),
         ("m7", Mutant::AnyIncarnation),
         ("m8", Mutant::SyncAgain),
+        ("m9", Mutant::ShortWrite),
+        ("m10", Mutant::WallClock),
         ("m12", Mutant::OffByOne),
+        ("m13", Mutant::FullSwallowed),
         ("unclean-tail", Mutant::KeepUncleanTail),
         ("tail-unzeroed", Mutant::TailUnzeroed),
         ("tail-unsynced", Mutant::TailUnsynced),

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{IoContext, Result};
+use crate::mutant::Mutant;
 
 pub use real::{ReadMode, RealFs};
 pub use sim::{Failed, Fault, Moment, Op, SimFs};
@@ -90,6 +91,7 @@ pub trait File: Send + Sync {
         let mut written = 0;
         while written < bytes.len() {
             match self.write_some_at(offset + written as u64, &bytes[written..]) {
+                Ok(_) if Mutant::ShortWrite.is_on() => return Ok(()),
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
