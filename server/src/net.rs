@@ -55,7 +55,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// HTTP/2: bytes of one stream that wait to be sent before more is asked of its reply. A chunk
 /// that is larger goes in whole. It is what a subscriber costs that has given us a window and
 /// does not read its socket; the kernel's buffers keep a fast one busy meanwhile.
-const SEND_BUFFER_BYTES: usize = 64 << 10;
+const SEND_BUFFER_BYTES: usize = 32 << 10;
 
 /// HTTP/2: open streams of one connection. A client that reads 1,000 shards uses several.
 const STREAMS_MAX: u32 = 256;

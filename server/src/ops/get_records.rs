@@ -1,12 +1,11 @@
-//! GetRecords, and how every read of a shard is done.
+//! GetRecords.
 
 use std::time::Duration;
 
-use anabranch_engine::error::{Error, Result as EngineResult};
+use anabranch_engine::error::Error;
 use anabranch_engine::limits::PAGE_RECORDS_MAX;
-use anabranch_engine::{Cursor, Page, ReadLimit};
+use anabranch_engine::{Page, ReadLimit};
 use anabranch_proto::v1::GetRecordsRequest;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::{OpError, Result};
@@ -56,7 +55,7 @@ impl Ops {
         loop {
             // What becomes durable after this line wakes the wait below.
             progress.borrow_and_update();
-            let page = match read(&mut cursor, limit).await {
+            let page = match self.reads.read(&mut cursor, limit).await {
                 Ok(page) => page,
                 Err(Error::Damage(damage)) => {
                     let next = next(damage.next_readable);
@@ -89,36 +88,3 @@ impl Ops {
 
 /// Nothing new became durable.
 struct NoNews;
-
-/// Reads that may wait for the disk at the same time, in the whole process. Each of them takes
-/// a thread, and a thread keeps what its allocator has gathered: without this bound sixty-four
-/// replays held 240 MiB in seventy threads. More would not make one disk faster.
-static COLD_READS: Semaphore = Semaphore::const_new(8);
-
-/// Reads a page: at once where it is in memory, and off the async threads where it may not be.
-pub(crate) async fn read(cursor: &mut Cursor, limit: ReadLimit) -> EngineResult<Page> {
-    if !cursor.is_cold() {
-        return cursor.read(limit);
-    }
-    let permit = COLD_READS.acquire().await.expect("the semaphore is never closed");
-    // Not in place: a runtime replaces a thread that blocks by a new one, and a thousand readers
-    // that begin at once left fifty threads behind, with what their allocators had gathered.
-    let mut away = cursor.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let page = away.read(limit);
-        // Also if nobody waits any more, it has been held for as long as the read took.
-        drop(permit);
-        (away, page)
-    });
-    match reading.await {
-        Ok((moved, page)) => {
-            *cursor = moved;
-            page
-        }
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and has not begun with it.
-            Err(_) => Err(Error::ShuttingDown),
-        },
-    }
-}

@@ -6,10 +6,11 @@
 //! out. Everything is refused with an [`OpError`].
 //!
 //! [`Ops`] holds what operations share. Calls into the engine that write its catalog block, and
-//! run on the blocking pool; the data path never blocks, but for a read that may wait for the
-//! disk, which tells the runtime first.
+//! run on the blocking pool; the data path never blocks: a read that may wait for the disk is
+//! done on threads of its own.
 
 pub mod batch;
+mod cold_reads;
 mod create_stream;
 mod decrease_stream_retention_period;
 mod delete_stream;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use anabranch_engine::{Durability, Engine};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::cold_reads::ColdReads;
 pub use self::error::{Kind, OpError, Result};
 use self::seal::Seal;
 use crate::aws::arn::Owner;
@@ -65,6 +67,7 @@ pub struct Ops {
     seal: Seal,
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
+    reads: ColdReads,
     shutdown: CancellationToken,
 }
 
@@ -76,6 +79,7 @@ impl Ops {
             seal: Seal::new(engine.iterator_key()),
             subscriptions: Arc::default(),
             metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),
+            reads: ColdReads::new(),
             shutdown: CancellationToken::new(),
             engine,
         })

@@ -58,6 +58,7 @@ impl Ops {
         Ok(Subscription::new(Source {
             progress: shard.progress(),
             cursor: shard.cursor(from).with_ranges_max(EVENT_RANGES_MAX),
+            reads: self.reads.clone(),
             limit,
             lease,
             shutdown: self.shutdown.clone(),

@@ -9,4 +9,5 @@ mod registry;
 mod subscription;
 
 pub use registry::{Ended, Lease, Registry};
-pub use subscription::{Event, Source, Subscription};
+pub(crate) use subscription::Source;
+pub use subscription::{Event, Subscription};

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Lease;
 use crate::metrics::{Metrics, SubscriberGuard};
+use crate::ops::ColdReads;
 use crate::ops::error::OpError;
-use crate::ops::get_records::read;
 
 /// How long a subscription lasts (service: 5 minutes); then the client subscribes again.
 const LIFE: Duration = Duration::from_mins(5);
@@ -26,11 +26,13 @@ const LIFE: Duration = Duration::from_mins(5);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What a subscription is made of.
-pub struct Source {
+pub(crate) struct Source {
     /// News of the shard.
     pub progress: watch::Receiver<Progress>,
     /// Where reading stands.
     pub cursor: Cursor,
+    /// Reads where that may wait for the disk.
+    pub reads: ColdReads,
     /// How large an event may be.
     pub limit: ReadLimit,
     /// The place in the registry.
@@ -68,7 +70,7 @@ enum News {
 
 impl Subscription {
     /// Starts now.
-    pub fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         let now = Instant::now();
         Subscription {
             _counted: source.metrics.subscribed(),
@@ -101,7 +103,8 @@ impl Subscription {
             }
             // What becomes durable after this line wakes the wait below.
             self.source.progress.borrow_and_update();
-            let page = match read(&mut self.source.cursor, self.source.limit).await {
+            let Source { reads, cursor, limit, .. } = &mut self.source;
+            let page = match reads.read(cursor, *limit).await {
                 Ok(page) => page,
                 Err(error) => return Some(Err(error.into())),
             };
