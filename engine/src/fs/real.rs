@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,8 +66,18 @@ impl Fs for RealFs {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new().read(true).write(access == Access::Write).open(path)?;
-        Ok(self.file(file))
+        // A pipe put in a file's place would keep us waiting for its other end.
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(access == Access::Write)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
+        let kind = file.metadata()?.file_type();
+        match () {
+            () if kind.is_file() => Ok(self.file(file)),
+            () if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            () => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -93,10 +103,17 @@ impl Fs for RealFs {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string() {
-                let is_dir = entry.file_type()?.is_dir();
-                entries.push(Entry { name, is_dir });
-            }
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let kind = entry.file_type()?;
+            // A link stands for what it leads to, and for nothing where it leads nowhere.
+            let kind = match kind.is_symlink() {
+                true => match fs::metadata(entry.path()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    target => target.map_or(kind, |target| target.file_type()),
+                },
+                false => kind,
+            };
+            entries.push(Entry { name, is_dir: kind.is_dir() });
         }
         Ok(entries)
     }
@@ -389,12 +406,36 @@ mod tests {
         entries.sort();
         let names: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.is_dir)).collect();
         assert_eq!(names, [("b", false), ("d", true)]);
+        let opened = |name: &str| fs.open(&at(name), Access::Read).err().map(|error| error.kind());
+        assert_eq!(opened("d"), Some(io::ErrorKind::IsADirectory));
         fs.remove(&at("b")).unwrap();
         fs.remove_dir(&at("d")).unwrap();
         let gone = fs.list(&at("d")).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
         fs.create(&at("f"), 0).unwrap();
         assert!(fs.create_dir(&at("f")).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_link_is_what_it_leads_to_and_a_pipe_is_no_file() {
+        let dir = directory();
+        let fs = RealFs::default();
+        let at = |name: &str| dir.path().join(name);
+        fs.create_dir(&at("d")).unwrap();
+        for (target, link) in [("d", "link"), ("nothing", "dangling")] {
+            std::os::unix::fs::symlink(at(target), at(link)).unwrap();
+        }
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), pipe, 0o600.into(), 0).unwrap();
+        let mut entries = fs.list(dir.path()).unwrap();
+        entries.sort();
+        let names: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.is_dir)).collect();
+        assert_eq!(names, [("d", true), ("link", true), ("pipe", false)]);
+        for access in [Access::Read, Access::Write] {
+            let refused = fs.open(&at("pipe"), access).err().unwrap();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! asked for later ones, it steps over the damage. What the medium does not give is told in the
 //! same way, but tried again each time.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -548,9 +549,8 @@ impl LogCursor {
     /// The system would not give bytes that lie below the end: the file was cut from outside, or
     /// something else is wrong with it.
     fn refused(&mut self, error: std::io::Error, header: Option<FrameHeader>) -> Result<Error> {
-        use std::io::ErrorKind::{InvalidInput, UnexpectedEof};
         match error.kind() {
-            UnexpectedEof | InvalidInput => self.fence(Fault::Short, header),
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidInput => self.fence(Fault::Short, header),
             _ => {
                 let place = self.place.as_ref().expect("a read is in a segment");
                 Err(error).at("read", place.segment.path(), place.offset)
@@ -563,10 +563,14 @@ impl LogCursor {
 /// nothing about the segment.
 fn reason_of_loss(error: &Error) -> Option<&'static str> {
     match error {
-        Error::Io(failure) if failure.source.kind() == std::io::ErrorKind::NotFound => {
-            Some("no such file")
-        }
         error if error.is_unreadable() => Some(Fault::Unreadable.describe()),
+        Error::Io(failure) => match failure.source.kind() {
+            ErrorKind::NotFound => Some("no such file"),
+            ErrorKind::IsADirectory => Some("a directory where a segment should be"),
+            ErrorKind::InvalidData => Some("no regular file where a segment should be"),
+            ErrorKind::PermissionDenied => Some("the system does not let us read the file"),
+            _ => None,
+        },
         _ => None,
     }
 }

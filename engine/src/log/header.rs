@@ -88,6 +88,13 @@ impl SegmentHeader {
         }
     }
 
+    /// Whether it is the header of that segment. Anything else in its place is a stranger's file,
+    /// be it whole: the numbers in it are those of another log.
+    pub(crate) fn is_of(&self, (stream, shard): (StreamId, ShardId), base: SequenceNumber) -> bool {
+        let identity = &self.identity;
+        (identity.stream, identity.shard, self.base) == (stream, shard, base)
+    }
+
     /// The first [`FRAMES_START`] bytes of the file: both copies.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let identity = &self.identity;

@@ -13,6 +13,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::fs::Entry;
 use crate::ids::{ShardId, StreamId};
 use crate::limits::SEQUENCE_NUMBER_MAX;
 use crate::sequence::SequenceNumber;
@@ -72,6 +73,12 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<SequenceNumber> {
     let whole = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = whole.then(|| digits.parse().ok())??;
     (number <= SEQUENCE_NUMBER_MAX).then_some(SequenceNumber(number))
+}
+
+/// The number in the name of a segment. A directory of such a name is none: it is left alone, and
+/// the file whose place it takes is missed.
+pub(crate) fn segment_base(entry: &Entry) -> Option<SequenceNumber> {
+    parse_segment_name(&entry.name).filter(|_| !entry.is_dir)
 }
 
 /// The number that is a directory's whole name, as ids are written.

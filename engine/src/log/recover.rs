@@ -28,7 +28,7 @@ use crate::limits::{SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX};
 use crate::log::frame::{FRAME_ALIGNMENT, FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Index, footer_bytes};
-use crate::log::paths::{parse_segment_name, segment_name};
+use crate::log::paths::{segment_base, segment_name};
 use crate::log::scan::{Found, Scanner};
 use crate::log::segment::{Extent, Fence, Segment, read_footer};
 use crate::log::unreadable::{PAGE_BYTES, for_each_readable};
@@ -76,7 +76,7 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(fs: &dyn Fs, start: &Start) -> Result<Recovered> {
     let mut bases = Vec::new();
     match fs.list(&start.dir) {
-        Ok(entries) => bases.extend(entries.iter().filter_map(|e| parse_segment_name(&e.name))),
+        Ok(entries) => bases.extend(entries.iter().filter_map(segment_base)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).at("list", &start.dir, None),
     }
@@ -141,7 +141,7 @@ impl Walk<'_> {
         // Everything before the marked segment is sealed, and opens when it is read.
         let first = bases.partition_point(|&base| base < mark.segment_base);
         for &base in &bases[..first] {
-            self.segments.push(Arc::new(Segment::lazy(self.path(base), base)));
+            self.segments.push(Arc::new(Segment::lazy(self.path(base), self.shard(), base)));
         }
         let marked = bases.get(first).filter(|&&base| base == mark.segment_base);
         let pin = mark.pin();
@@ -189,6 +189,10 @@ impl Walk<'_> {
         Ok(self.finish())
     }
 
+    fn shard(&self) -> (StreamId, ShardId) {
+        (self.start.stream, self.start.shard)
+    }
+
     fn path(&self, base: SequenceNumber) -> PathBuf {
         self.start.dir.join(segment_name(base))
     }
@@ -201,7 +205,8 @@ impl Walk<'_> {
             last_arrival_ms: mark.newest_arrival_ms,
         };
         // The writer reads the header, and the reader the index, when they first need them.
-        let segment = Segment::trusted(self.path(mark.segment_base), mark.segment_base, extent);
+        let base = mark.segment_base;
+        let segment = Segment::trusted(self.path(base), self.shard(), base, extent);
         let segment = Arc::new(segment);
         self.active = Some((segment.clone(), mark.offset, SEGMENT_BYTES_FIRST, 0));
         self.segments.push(segment);
@@ -249,7 +254,10 @@ impl Walk<'_> {
         let file = self.fs.open(&path, access).at("open", &path, None)?;
         let (header, found) = match SegmentHeader::read(file.as_ref(), &path) {
             Err(error) if error.is_unreadable() => (None, Fault::Unreadable.describe()),
-            header => (header?.filter(|header| self.owns(header, base)), "no valid segment header"),
+            header => {
+                let header = header?.filter(|header| header.is_of(self.shard(), base));
+                (header, "no valid segment header")
+            }
         };
         let Some(header) = header else {
             let next = match following {
@@ -266,7 +274,7 @@ impl Walk<'_> {
             self.ends_in_damage = true;
             self.is_end_recorded = false;
             self.active = None;
-            self.segments.push(Arc::new(Segment::lazy(path, base)));
+            self.segments.push(Arc::new(Segment::lazy(path, self.shard(), base)));
             return Ok(());
         };
         // The number was durable as a part of the file's name before any frame was.
@@ -378,8 +386,8 @@ impl Walk<'_> {
         let extent = Extent { end: at, next: self.expected, last_arrival_ms: self.last_arrival_ms };
         // Frames before the mark were not walked: their index is learnt from the file.
         let segment = match offset == FRAMES_START {
-            true => Segment::known(path, base, extent, index),
-            false => Segment::trusted(path, base, extent),
+            true => Segment::known(path, self.shard(), base, extent, index),
+            false => Segment::trusted(path, self.shard(), base, extent),
         };
         for fence in fences {
             segment.add_fence(fence);
@@ -411,14 +419,6 @@ impl Walk<'_> {
             Ok(())
         })?;
         Ok(claimed)
-    }
-
-    /// Whether a header is that of the segment with this name.
-    fn owns(&self, header: &SegmentHeader, base: SequenceNumber) -> bool {
-        let identity = &header.identity;
-        header.base == base
-            && (identity.stream, identity.shard) == (self.start.stream, self.start.shard)
-            && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes)
     }
 
     fn accept(&mut self, frame: &FrameHeader) {

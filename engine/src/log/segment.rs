@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, File, Fs, Map};
+use crate::ids::{ShardId, StreamId};
 use crate::limits::SEQUENCE_NUMBER_MAX;
 use crate::log::frame::{Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
@@ -53,6 +54,7 @@ const UNKNOWN_ARRIVAL: u64 = u64::MAX;
 
 /// One file of a log.
 pub(crate) struct Segment {
+    shard: (StreamId, ShardId),
     base: SequenceNumber,
     path: PathBuf,
     /// 0: not known yet.
@@ -81,14 +83,16 @@ struct KnownIndex {
 pub(crate) struct OpenSegment {
     pub(crate) file: Arc<dyn File>,
     pub(crate) map: Arc<dyn Map>,
-    /// `None` where both copies are damaged: then no frame of it can be checked.
+    /// `None` where both copies are damaged, or another segment's: then no frame of it can be
+    /// checked.
     pub(crate) header: Option<SegmentHeader>,
 }
 
 impl Segment {
     /// A segment of which the name alone is known.
-    pub(crate) fn lazy(path: PathBuf, base: SequenceNumber) -> Segment {
+    pub(crate) fn lazy(path: PathBuf, shard: (StreamId, ShardId), base: SequenceNumber) -> Segment {
         Segment {
+            shard,
             base,
             path,
             end: AtomicU64::new(0),
@@ -104,15 +108,26 @@ impl Segment {
     }
 
     /// A segment whose frames are known.
-    pub(crate) fn known(path: PathBuf, base: SequenceNumber, extent: Extent, index: Index) -> Self {
-        let segment = Segment::trusted(path, base, extent);
+    pub(crate) fn known(
+        path: PathBuf,
+        shard: (StreamId, ShardId),
+        base: SequenceNumber,
+        extent: Extent,
+        index: Index,
+    ) -> Self {
+        let segment = Segment::trusted(path, shard, base, extent);
         *segment.index.lock() = KnownIndex { index, is_whole: true };
         segment
     }
 
     /// A segment whose end is known, but not the frames before it.
-    pub(crate) fn trusted(path: PathBuf, base: SequenceNumber, extent: Extent) -> Segment {
-        let segment = Segment::lazy(path, base);
+    pub(crate) fn trusted(
+        path: PathBuf,
+        shard: (StreamId, ShardId),
+        base: SequenceNumber,
+        extent: Extent,
+    ) -> Segment {
+        let segment = Segment::lazy(path, shard, base);
         segment.set_extent(extent);
         segment
     }
@@ -217,6 +232,8 @@ impl Segment {
         let file = fs.open(path, Access::Read).at("open", path, None)?;
         let len = file.len().at("stat", path, None)?;
         let header = SegmentHeader::read(file.as_ref(), path)?;
+        // What another log has written is none of our records, be it whole.
+        let header = header.filter(|header| header.is_of(self.shard, self.base));
         let map = file.clone().map(len).at("map", path, None)?;
         match &header {
             Some(header) => self.learn(file.as_ref(), header)?,

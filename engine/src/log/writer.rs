@@ -373,8 +373,11 @@ impl LogWriter {
             header => header?,
         };
         let len = file.len().at("stat", path, None)?;
+        let shard = (self.view.stream, self.view.shard);
         let usable = header.filter(|header| {
-            len == header.segment_bytes && read_footer(file.as_ref(), header).is_none()
+            header.is_of(shard, active.segment.base())
+                && len == header.segment_bytes
+                && read_footer(file.as_ref(), header).is_none()
         });
         match usable {
             Some(header) => {
@@ -473,7 +476,13 @@ impl LogWriter {
         let extent =
             Extent { end: FRAMES_START, next: base, last_arrival_ms: self.last_arrival_ms };
         Ok(Active {
-            segment: Arc::new(Segment::known(path, base, extent, Index::default())),
+            segment: Arc::new(Segment::known(
+                path,
+                (stream, shard),
+                base,
+                extent,
+                Index::default(),
+            )),
             open: Some((file, header)),
             segment_bytes: bytes,
             offset: FRAMES_START,

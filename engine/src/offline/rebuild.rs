@@ -23,7 +23,7 @@ use crate::ids::{ShardId, StreamId, StreamName};
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::footer_bytes;
-use crate::log::paths::{Paths, parse_segment_name};
+use crate::log::paths::{Paths, segment_base};
 use crate::log::scan::{Found, Scanner};
 use crate::options::Environment;
 use crate::sequence::SequenceNumber;
@@ -152,10 +152,8 @@ fn read_shards(
         let Ok(shard) = u32::try_from(number).map(ShardId) else { continue };
         let dir = paths.shard(stream, shard);
         let entries = fs.list(&dir).at("list", &dir, None)?;
-        let mut names: Vec<_> = entries
-            .iter()
-            .filter_map(|entry| Some((parse_segment_name(&entry.name)?, &entry.name)))
-            .collect();
+        let mut names: Vec<_> =
+            entries.iter().filter_map(|entry| Some((segment_base(entry)?, &entry.name))).collect();
         names.sort_unstable();
         let mut facts = ShardFacts {
             first_base: names.first().map(|(base, _)| *base),

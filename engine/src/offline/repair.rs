@@ -340,6 +340,11 @@ impl Mender<'_> {
         let file = self.fs.create(&waiting, bytes.len() as u64).at("create", &waiting, None)?;
         file.write_at(0, bytes).at("write", &waiting, 0)?;
         file.sync().at("sync", &waiting, None)?;
+        if self.fs.list(to).is_ok() {
+            // A directory that somebody has put there. No file takes its place by a rename.
+            let stem = to.file_stem().and_then(|stem| stem.to_str()).unwrap_or("directory");
+            self.rename(to, &free_name(self.fs, &self.paths.lost_and_found(), stem, ".dir")?)?;
+        }
         self.rename(&waiting, to)
     }
 

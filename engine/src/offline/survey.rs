@@ -17,7 +17,7 @@ use crate::ids::{ShardId, StreamId};
 use crate::log::frame::FRAME_HEADER_BYTES;
 use crate::log::header::{FRAMES_START, HEADER_BYTES, HEADER_OFFSETS, HeaderFault, SegmentHeader};
 use crate::log::index::{footer_bytes, is_stale_footer};
-use crate::log::paths::{parse_segment_name, segment_name};
+use crate::log::paths::{segment_base, segment_name};
 use crate::log::segment::read_footer;
 use crate::log::verdict::{EndFacts, numbers_to_skip};
 use crate::sequence::SequenceNumber;
@@ -84,7 +84,7 @@ pub(super) fn survey(fs: &dyn Fs, log: &Log, progress: &mut dyn FnMut(u64)) -> S
         }
         Ok(entries) => {
             for entry in entries {
-                match parse_segment_name(&entry.name) {
+                match segment_base(&entry) {
                     Some(base) => bases.push(base),
                     None => out.findings.push(Finding {
                         stream: Some(log.stream),
@@ -272,11 +272,7 @@ impl Walk<'_> {
             }
             return None;
         };
-        let identity = &header.identity;
-        let belongs = header.base == base
-            && (identity.stream, identity.shard) == (self.log.stream, self.log.shard)
-            && header.segment_bytes > FRAMES_START + footer_bytes(header.segment_bytes);
-        if !belongs {
+        if !header.is_of((self.log.stream, self.log.shard), base) {
             self.headless(path, base, following, "the header of another segment");
             return None;
         }

@@ -11,7 +11,7 @@ use crate::catalog::{Contents, ShardEntry, StreamEntry};
 use crate::error::{IoContext, Result};
 use crate::fs::{Access, Fs};
 use crate::ids::{ShardId, StreamId};
-use crate::log::paths::{Paths, parse_segment_name};
+use crate::log::paths::{Paths, segment_base};
 
 /// How often the catalog of a running server is copied until the copy can be read.
 const CATALOG_TRIES: usize = 5;
@@ -244,7 +244,7 @@ fn known_log(
 /// Bytes of a log's segments, as far as the system tells.
 fn bytes_of(fs: &dyn Fs, log: &Log) -> u64 {
     let entries = fs.list(&log.dir).at("list", &log.dir, None).unwrap_or_default();
-    let segments = entries.iter().filter(|entry| parse_segment_name(&entry.name).is_some());
+    let segments = entries.iter().filter(|entry| segment_base(entry).is_some());
     let len = |name: &str| fs.open(&log.dir.join(name), Access::Read).and_then(|file| file.len());
     segments.map(|entry| len(&entry.name).unwrap_or(0)).sum()
 }

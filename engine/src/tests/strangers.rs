@@ -1,8 +1,14 @@
 //! Files that are not of this program: of a newer one, or placed by hand.
 
-use super::{World, name, put_now, read_all};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{World, name, put_now, read_all, records};
 use crate::error::Error;
+use crate::fs::Fs;
 use crate::log::header::HEADER_OFFSETS;
+use crate::sequence::SequenceNumber;
+use crate::{ReadLimit, Shard};
 
 #[test]
 fn a_newer_segment_is_refused_with_its_version_however_the_last_run_ended() {
@@ -58,5 +64,77 @@ fn a_file_whose_name_no_log_can_reach_is_left_alone() {
         put_now(&engine, &stream.shards()[0], &[b"after"]).unwrap();
         assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 2);
         assert_eq!(world.fs.read_file(&path).unwrap(), b"a stranger's");
+    }
+}
+
+/// The records that a reader gets, and how often it is told of damage on the way.
+fn read_over(shard: &Arc<Shard>) -> (Vec<Vec<u8>>, usize) {
+    let mut cursor = shard.cursor(SequenceNumber(0));
+    let (mut read, mut damage) = (Vec::new(), 0);
+    loop {
+        match cursor.read(ReadLimit { records: 10, bytes: 1 << 20 }) {
+            Ok(page) if page.records == 0 => return (read, damage),
+            Ok(page) => read.extend(records(&page).into_iter().map(|(_, _, data)| data.to_vec())),
+            Err(Error::Damage(found)) => {
+                assert!(found.next_readable > cursor.position(), "no way forward: {found}");
+                cursor.seek(found.next_readable);
+                damage += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_log_is_neither_served_nor_written_to() {
+    for is_stopped in [true, false] {
+        let world = World::new(1);
+        let engine = world.open().unwrap();
+        for text in ["a", "b"] {
+            let stream = engine.create_stream(&name(text), 1).unwrap();
+            put_now(&engine, &stream.shards()[0], &[text.as_bytes()]).unwrap();
+        }
+        if is_stopped {
+            engine.shut_down().unwrap();
+        }
+        drop(engine);
+        let world = world.with(world.fs.kill());
+        let of = |stream: u64| format!("/data/shards/{stream}/0/00000000000000000001.seg");
+        let foreign = world.fs.read_file(of(2)).unwrap();
+        world.fs.write_file(of(1), &foreign);
+        for round in 1..=2 {
+            let engine = world.open().unwrap();
+            let shard = engine.stream(&name("a")).unwrap().shards()[0].clone();
+            assert_eq!(read_over(&shard), (vec![b"mine".to_vec(); round - 1], 1));
+            assert!(put_now(&engine, &shard, &[b"mine"]).unwrap().first > SequenceNumber(1));
+            assert_eq!(read_over(&shard), (vec![b"mine".to_vec(); round], 1));
+            assert!(world.fs.read_file(of(1)).unwrap() == foreign, "it is left alone");
+            engine.shut_down().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_segment_loses_no_more_than_the_segment() {
+    for missing in [0, 1] {
+        let world = World::new(1);
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        for _ in 0..2 {
+            put_now(&engine, &stream.shards()[0], &[b"one a segment"]).unwrap();
+            world.clock.advance(Duration::from_secs(2 * 3600));
+            engine.housekeeping_step();
+        }
+        engine.shut_down().unwrap();
+        drop((stream, engine));
+        let path = world.segments()[missing].0.clone();
+        world.fs.remove(&path).unwrap();
+        world.fs.create_dir(&path).unwrap();
+        let engine = world.open().unwrap();
+        let shard = engine.stream(&name("s")).unwrap().shards()[0].clone();
+        assert_eq!(read_over(&shard), (vec![b"one a segment".to_vec()], 1), "{missing}");
+        put_now(&engine, &shard, &[b"more"]).unwrap();
+        assert_eq!(read_over(&shard).0.len(), 2, "{missing}");
+        assert!(world.fs.list(&path).is_ok(), "it is left alone");
     }
 }
