@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cargo run --release -p anabranch-tests --features mutants -- mutants
-//!         [--only NAME,...] [--json FILE] [--seed N] [--list]
+//!         [--only NAME,...] [--held FILE] [--json FILE] [--seed N] [--list]
 //! ```
 //!
 //! The engine knows how to make some mistakes on purpose (`engine/src/mutant.rs`), one to a
@@ -11,13 +11,18 @@
 //! once with each mutant, where it has to fail. A mutant is *killed* by a figure that misses its
 //! bar, or by a panic of the check. A check that was skipped, that could not run, or that came to
 //! no end has killed nothing. A mutant that survives is a hole in the tests.
+//!
+//! Nearly all of the time goes into checks that have to hold, as they run to their end. Whoever
+//! has just run `torture --json FILE` with the same program names that file with `--held`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::command::{plain_table, print};
@@ -73,7 +78,11 @@ pub struct MutantsArguments {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
 
-    /// Write the JSON to a file as well
+    /// Take from the JSON of a torture run which checks hold, and do not run them again
+    #[arg(long, value_name = "FILE")]
+    held: Option<PathBuf>,
+
+    /// Write the JSON to a file as well (-: to standard output, and no table)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
@@ -147,48 +156,60 @@ fn try_mutants(arguments: &MutantsArguments) -> Result<ExitCode> {
     );
     let begun = Instant::now();
     let scratch = tempfile::tempdir().context("cannot make a scratch directory")?;
-    let run = |check, mutant| {
-        let ran = run_check(check, mutant, arguments.seed, &scratch.path().join("figures"))?;
+    let run = |check: &'static str, mutant: Option<&'static str>| {
+        let report = scratch.path().join(mutant.unwrap_or(check));
+        let ran = run_check(check, mutant, arguments.seed, &report)?;
         let (what, took) = (mutant.unwrap_or("no mutant"), ran.took.as_secs_f64());
         eprintln!("{check:<16} {what:<18} {took:>6.1} s  {}", ran.ended.words());
         Ok::<Ran, anyhow::Error>(ran)
     };
+    let held = arguments.held.as_deref().map(read_report).transpose()?;
     let mut checks: Vec<(&str, Ran)> = Vec::new();
-    let mut all: Vec<(&Mutant, Ran)> = Vec::new();
-    for mutant in chosen {
-        if !checks.iter().any(|(check, _)| *check == mutant.check) {
-            checks.push((mutant.check, run(mutant.check, None)?));
+    for mutant in &chosen {
+        if checks.iter().any(|(check, _)| *check == mutant.check) {
+            continue;
         }
-        all.push((mutant, run(mutant.check, Some(mutant.name))?));
+        let ran = match held.as_ref().and_then(|report| Ran::of_report(report, mutant.check)) {
+            Some(ran) => ran,
+            None => run(mutant.check, None)?,
+        };
+        checks.push((mutant.check, ran));
     }
+    // With a mutant a check is over soon, and much of that is to make what it harms.
+    let all = in_pool(&chosen, |mutant| run(mutant.check, Some(mutant.name)))?;
+    let all: Vec<(&Mutant, Ran)> = chosen.into_iter().zip(all).collect();
     let all_hold = checks.iter().all(|(_, ran)| ran.ended == Ended::Held);
     let has_survivor = all.iter().any(|(_, ran)| !matches!(ran.ended, Ended::Found(_)));
     let has_failed = has_survivor || !all_hold;
-    if let Some(file) = &arguments.json {
-        let report = json!({
-            "seed": arguments.seed,
-            "seconds": begun.elapsed().as_secs(),
-            "outcome": if has_failed { "failed" } else { "held" },
-            "without_mutant": checks.iter().map(|(check, ran)| json!({
-                "check": check,
-                "outcome": ran.ended.outcome(),
-                "seconds": ran.seconds(),
-            })).collect::<Value>(),
-            "mutants": all.iter().map(|(mutant, ran)| json!({
-                "name": mutant.name,
-                "breaks": mutant.breaks,
-                "row": mutant.row,
-                "tier": mutant.check().tier,
-                "check": mutant.check,
-                "is_killed": matches!(ran.ended, Ended::Found(_)),
-                "found": ran.ended.words(),
-                "seconds": ran.seconds(),
-            })).collect::<Value>(),
-        });
-        std::fs::write(file, format!("{report:#}\n"))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+    let report = json!({
+        "seed": arguments.seed,
+        "seconds": begun.elapsed().as_secs(),
+        "outcome": if has_failed { "failed" } else { "held" },
+        "without_mutant": checks.iter().map(|(check, ran)| json!({
+            "check": check,
+            "outcome": ran.ended.outcome(),
+            "seconds": ran.seconds(),
+        })).collect::<Value>(),
+        "mutants": all.iter().map(|(mutant, ran)| json!({
+            "name": mutant.name,
+            "breaks": mutant.breaks,
+            "row": mutant.row,
+            "tier": mutant.check().tier,
+            "check": mutant.check,
+            "is_killed": matches!(ran.ended, Ended::Found(_)),
+            "found": ran.ended.words(),
+            "seconds": ran.seconds(),
+        })).collect::<Value>(),
+    });
+    match &arguments.json {
+        None => print(&table(&checks, &all, begun.elapsed()))?,
+        Some(file) if file.as_os_str() == "-" => print(&format!("{report}\n"))?,
+        Some(file) => {
+            std::fs::write(file, format!("{report:#}\n"))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            print(&table(&checks, &all, begun.elapsed()))?;
+        }
     }
-    print(&table(&checks, &all, begun.elapsed()))?;
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -202,6 +223,35 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Mutant>> {
     }
     let is_chosen = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     Ok(MUTANTS.iter().filter(|mutant| is_chosen(mutant.name)).collect())
+}
+
+/// Does `work` with each of the mutants, as many at a time as there are cores; what came of it
+/// stands in their order.
+fn in_pool(
+    mutants: &[&'static Mutant],
+    work: impl Fn(&'static Mutant) -> Result<Ran> + Sync,
+) -> Result<Vec<Ran>> {
+    let next = AtomicUsize::new(0);
+    let all: Vec<Mutex<Option<Result<Ran>>>> = mutants.iter().map(|_| Mutex::new(None)).collect();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let position = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(mutant) = mutants.get(position) else { return };
+                    *all[position].lock() = Some(work(mutant));
+                }
+            });
+        }
+    });
+    all.into_iter().map(|ran| ran.into_inner().expect("each had its turn")).collect()
+}
+
+/// The report of `torture --json FILE`.
+fn read_report(file: &Path) -> Result<Value> {
+    let read = || Ok::<Value, anyhow::Error>(serde_json::from_slice(&std::fs::read(file)?)?);
+    read().with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// Runs a check in a process of its own, which writes what came of it into `report`.
@@ -275,6 +325,15 @@ impl Ended {
 }
 
 impl Ran {
+    /// What a report of the torture command says of a check that held; `None` where it did not,
+    /// or did not run: then it has to show it anew.
+    fn of_report(report: &Value, check: &str) -> Option<Ran> {
+        let all = report["checks"].as_array()?;
+        let found = all.iter().find(|ran| ran["name"] == check)?;
+        let took = Duration::from_secs_f64(found["seconds"].as_f64()?);
+        (found["outcome"] == "held").then_some(Ran { ended: Ended::Held, took })
+    }
+
     fn seconds(&self) -> f64 {
         (self.took.as_secs_f64() * 10.0).round() / 10.0
     }
@@ -331,7 +390,13 @@ fn table(checks: &[(&str, Ran)], all: &[(&Mutant, Ran)], took: Duration) -> Stri
         };
         lines.push(format!("{check} {held} ({:.1} s)", ran.took.as_secs_f64()));
     }
-    let killed = all.iter().filter(|(_, ran)| matches!(ran.ended, Ended::Found(_))).count();
+    let (killed, others): (Vec<_>, Vec<_>) =
+        all.iter().partition(|(_, ran)| matches!(ran.ended, Ended::Found(_)));
+    if !others.is_empty() {
+        let names: Vec<_> = others.iter().map(|(mutant, _)| mutant.name).collect();
+        lines.push(format!("NOT KILLED: {}", names.join(", ")));
+    }
+    let killed = killed.len();
     let (total, took) = (all.len(), took.as_secs_f64());
     lines.push(format!("{killed} of {total} mutants killed in {took:.0} s\n"));
     lines.join("\n")
@@ -383,6 +448,28 @@ mod tests {
             assert!(matches!(of(code, &check), Ended::Inconclusive(_)), "{check}");
         }
         assert!(matches!(Ended::of(None, &Value::Null), Ended::Inconclusive(_)));
+    }
+
+    #[test]
+    fn a_check_that_is_not_known_to_hold_runs_again() {
+        let report = json!({ "checks": [
+            { "name": "sweep", "outcome": "held", "seconds": 1.5 },
+            { "name": "tails", "outcome": "skipped", "seconds": 0.0 },
+        ] });
+        let held = Ran::of_report(&report, "sweep").unwrap();
+        assert_eq!((held.ended, held.took.as_millis()), (Ended::Held, 1500));
+        assert!(Ran::of_report(&report, "tails").is_none());
+        assert!(Ran::of_report(&report, "stale").is_none());
+    }
+
+    #[test]
+    fn a_mutant_that_survives_is_named() {
+        let ran = |ended| Ran { ended, took: Duration::ZERO };
+        let found = ran(Ended::Found("lost: 1".to_owned()));
+        let all = [(&MUTANTS[0], found), (&MUTANTS[1], ran(Ended::Held))];
+        let table = table(&[], &all, Duration::ZERO);
+        assert!(table.contains(&format!("NOT KILLED: {}\n", MUTANTS[1].name)), "{table}");
+        assert!(table.contains("1 of 2 mutants killed"), "{table}");
     }
 
     #[test]
