@@ -42,6 +42,7 @@ mod faults;
 mod figures;
 mod fuzz;
 mod interrupt;
+mod loop_devices;
 mod mutants;
 mod need;
 mod plan;

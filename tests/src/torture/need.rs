@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::loop_devices;
+
 /// Something that not every machine has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
@@ -37,8 +39,10 @@ impl Need {
             Need::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned()),
             Need::Program { name, package } => (!is_on_path(name))
                 .then(|| format!("needs the program {name} (Debian: apt-get install {package})")),
-            Need::LoopDevices => (!Path::new("/dev/loop-control").exists())
-                .then(|| "needs loop devices, and there is no /dev/loop-control".to_owned()),
+            Need::LoopDevices => {
+                let made = loop_devices::make_nodes(Path::new("/dev"));
+                made.err().map(|error| format!("needs loop devices, and has none: {error}"))
+            }
             Need::Feature { name, is_on } => {
                 (!is_on).then(|| format!("needs a build with --features {name}"))
             }
