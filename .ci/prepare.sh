@@ -2,13 +2,25 @@
 #
 # It comes before the stages so that a slow network is not taken for a slow product.
 
+# The lists of packages were fetched by this run: what a fresh machine has may be empty or old.
+lists_are_fresh=
+
+# install PACKAGE: fetches lists and package; a mirror may be busy, so three times.
+install() {
+    local try
+    for try in 1 2 3; do
+        ((try == 1)) || sleep 5
+        [[ -n "$lists_are_fresh" ]] || apt-get update -qq || continue
+        lists_are_fresh=yes
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1" && return
+        lists_are_fresh=
+    done
+    return 1
+}
+
 # missing WHAT PACKAGE: installs a Debian package where we may, or says what to do.
 missing() {
-    if [[ $(id -u) == 0 ]] && command -v apt-get > /dev/null; then
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "$2"
-        return
-    fi
+    [[ $(id -u) == 0 ]] && command -v apt-get > /dev/null && install "$2" && return
     echo "==> FAILED: $1 is missing; install it (Debian: apt-get install $2)" >&2
     exit 1
 }
@@ -50,6 +62,20 @@ prepare() {
                 python_packages lint .ci/requirements.txt
                 ;;
             tour) command_of git git ;;
+            torture)
+                # Programs of administrators stand where the path of others does not look.
+                PATH+=:/usr/sbin:/sbin
+                command_of unshare util-linux
+                command_of nsenter util-linux
+                command_of mount mount
+                command_of perl perl-base
+                command_of ip iproute2
+                command_of mkfs.ext4 e2fsprogs
+                command_of mkfs.xfs xfsprogs
+                command_of linux.uml user-mode-linux
+                command_of strace strace
+                command_of faketime faketime
+                ;;
             interop) python_packages interop tests/interop/python/requirements.txt ;;
             *) ;;
         esac
