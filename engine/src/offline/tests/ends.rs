@@ -4,6 +4,9 @@ use super::*;
 use crate::Durability;
 use crate::limits::LOST_NUMBERS_SKIPPED;
 
+/// What happens to a disk, and a word for it.
+type Injury<'a> = (&'a str, &'a dyn Fn(&World));
+
 #[test]
 fn a_segment_that_was_cut_is_recorded_as_lost_from_the_cut_on() {
     let whole = one_shard(7, 30, 40_000);
@@ -42,7 +45,7 @@ fn numbers_of_a_killed_log_whose_end_was_lost_are_not_used_again_after_a_repair(
     let path = segments(&killed).pop().unwrap();
     let cut = |fs: &SimFs, len| fs.truncate(&path, len);
     let in_a_frame = 8192 + 2 * (80 + 3000) + 100;
-    let injuries: [(&str, &dyn Fn(&World)); 4] = [
+    let injuries: [Injury<'_>; 4] = [
         ("cut in a frame", &|world| cut(&world.fs, in_a_frame)),
         ("cut in the header", &|world| cut(&world.fs, 100)),
         ("without a header", &|world| {
