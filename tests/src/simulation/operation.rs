@@ -110,6 +110,11 @@ pub enum Trouble {
         /// Which one from now on.
         nth: u8,
     },
+    /// A read fails.
+    Read {
+        /// Which one from now on.
+        nth: u8,
+    },
     /// Space runs out.
     Full {
         /// What is left.
@@ -174,10 +179,11 @@ impl Operation {
                 },
                 os: random.below(3) == 0,
             },
-            _ => Operation::Fault(match random.below(8) {
+            _ => Operation::Fault(match random.below(10) {
                 0..2 => Trouble::Sync { nth: 1 + byte(random) % 12 },
                 2..4 => Trouble::Write { nth: 1 + byte(random) % 12 },
                 4..6 => Trouble::Full { free_kib: random.below(3000) as u16 },
+                6..8 => Trouble::Read { nth: 1 + byte(random) % 40 },
                 _ => Trouble::Clear,
             }),
         }

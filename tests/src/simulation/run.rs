@@ -25,7 +25,7 @@ const RETENTION_MS: u64 = 24 * 3_600_000;
 /// What kind of run it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// Syncs and writes fail, and the disk is full at times.
+    /// Syncs, writes and reads fail, and the disk is full at times.
     pub faults: bool,
 }
 
@@ -106,8 +106,10 @@ pub struct Simulation {
     last_sync: Duration,
     cut_at: Option<u64>,
     is_full: bool,
-    /// A write or sync was made to fail: puts may fail, and logs halt.
+    /// A write, a sync or a read was made to fail: puts may fail, and logs halt.
     is_failing: bool,
+    /// Reads that had failed when the engine was opened.
+    misread: u64,
     /// This run syncs before it acknowledges.
     is_synced: bool,
     undurable_slices: u64,
@@ -132,6 +134,7 @@ impl Simulation {
             cut_at: None,
             is_full: false,
             is_failing: false,
+            misread: 0,
             is_synced: true,
             undurable_slices: 0,
             totals: Totals { trace: 0xcbf2_9ce4_8422_2325, ..Totals::default() },
@@ -371,6 +374,11 @@ impl Simulation {
         self.tickets = waiting;
     }
 
+    /// A read has failed since the engine was opened: readers may be told so.
+    fn is_misread(&self) -> bool {
+        self.world.fs.failed_reads() > self.misread
+    }
+
     fn expect_trouble(&self, error: &Error) {
         let is_due = self.is_dead() || self.is_failing || (self.is_full && error.is_full());
         assert!(is_due, "seed {}: without cause: {error}", self.seed);
@@ -397,7 +405,7 @@ impl Simulation {
         };
         let cursor = reader.cursor.as_mut().expect("a reader of this run has a cursor");
         let outcome = cursor.read(limit);
-        let is_dead = self.is_dead();
+        let (is_dead, is_misread) = (self.is_dead(), self.is_misread());
         let Some(model) = self.shard_model(reader.stream, reader.shard) else {
             assert!(matches!(outcome, Err(Error::StreamDeleted { .. })));
             return;
@@ -405,7 +413,12 @@ impl Simulation {
         let page = match outcome {
             Ok(page) => page,
             Err(error) => {
-                assert!(is_dead && matches!(error, Error::Io(_)), "{error}");
+                let is_due = match &error {
+                    Error::Io(_) => is_dead || is_misread,
+                    Error::Damage(_) => is_misread,
+                    _ => false,
+                };
+                assert!(is_due, "{error}");
                 return;
             }
         };
@@ -440,7 +453,7 @@ impl Simulation {
         let found = match shard.sequence_at_time(wanted_ms) {
             Ok(found) => found.0,
             Err(error) => {
-                assert!(self.is_dead(), "{error}");
+                assert!(self.is_dead() || self.is_misread(), "{error}");
                 return;
             }
         };
@@ -464,7 +477,8 @@ impl Simulation {
             }
         }
         self.look_at_horizons();
-        assert_eq!(self.engine().stats().damage_found, 0, "seed {}", self.seed);
+        let is_told = self.engine().stats().damage_found > 0;
+        assert!(!is_told || self.is_misread(), "seed {}: damage that nobody did", self.seed);
     }
 
     /// A horizon never falls, and passes only what is old enough.
@@ -494,6 +508,7 @@ impl Simulation {
             Trouble::Write { nth } => {
                 fs.inject(Fault::Fails { op: Op::Write, nth: nth.into(), is_full: false });
             }
+            Trouble::Read { nth } => fs.inject(Fault::NthReadFails { nth: nth.into() }),
             Trouble::Full { free_kib } => {
                 let free_bytes = u64::from(free_kib) << 10;
                 fs.inject(Fault::Full { free_bytes });
@@ -501,7 +516,9 @@ impl Simulation {
             Trouble::Clear => fs.clear_faults(),
         }
         match trouble {
-            Trouble::Sync { .. } | Trouble::Write { .. } => self.is_failing = true,
+            Trouble::Sync { .. } | Trouble::Write { .. } | Trouble::Read { .. } => {
+                self.is_failing = true;
+            }
             Trouble::Full { .. } => self.is_full = true,
             // What has halted stays so.
             Trouble::Clear => self.is_full = false,
@@ -571,6 +588,7 @@ impl Simulation {
         self.world.fs.clear_faults();
         self.is_synced = self.world.durability == Durability::Fsync;
         self.undurable_slices = self.world.fs.undurable_slices();
+        self.misread = self.world.fs.failed_reads();
         let engine = match self.world.open() {
             Ok(engine) => engine,
             Err(error) => {
