@@ -28,6 +28,8 @@ pub(crate) enum Mutant {
     AnyIncarnation,
     /// A sync that fails is tried again, and believed.
     SyncAgain,
+    /// A name whose sync has failed stays, and is built on.
+    NamesKept,
     /// A write that took a part of its bytes passes for one that took all.
     ShortWrite,
     /// Retention counts with the wall clock as it stands.
@@ -114,6 +116,7 @@ mod chosen {
         ("m6", Mutant::CutAnywhere),
         ("m7", Mutant::AnyIncarnation),
         ("m8", Mutant::SyncAgain),
+        ("names-kept", Mutant::NamesKept),
         ("m9", Mutant::ShortWrite),
         ("m10", Mutant::WallClock),
         ("m12", Mutant::OffByOne),

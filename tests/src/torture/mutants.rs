@@ -59,6 +59,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant::new("mark-early", "R2", "tails", "more is recorded as durable than is"),
     Mutant::new("clean-anyway", "R6", "tails", "a stop is clean although its sync failed"),
     Mutant::new("m8", "R6", "tails", "a failed sync is tried again"),
+    Mutant::new("names-kept", "R6", "sync-errors", "names whose sync failed are built on"),
     Mutant::new("m9", "R12", "full-disk", "a short write passes for a whole one"),
     Mutant::new("m13", "R12", "full-disk", "a full disk is not noticed"),
     Mutant::new("m10", "R18", "clocks", "retention believes the wall clock"),
