@@ -5,12 +5,14 @@
 //! some, or until the end of the script, and a write that takes a part of its bytes before the
 //! space ends. What is refused has to be refused with a word, no log may halt, a start must work
 //! on a disk on which a start worked before, and once there is room and the background has had
-//! its turn, a refusal is a broken promise.
+//! its turn, a refusal is a broken promise. Then come disks that are filled with records to the
+//! last byte and freed, again and again: see [`fills`](super::fills).
 
 use anabranch_engine::Durability;
 use anabranch_engine::fs::{Fault, Op};
 use anyhow::Result;
 
+use super::fills::{Filled, fill_and_free};
 use super::places::{Came, Sums, sweep};
 use crate::torture::strict::life::{Life, Lived, Stop};
 use crate::torture::strict::script;
@@ -54,21 +56,29 @@ struct Cycle {
 fn run(plan: &Plan) -> Result<Figures> {
     let goal = plan.size(1_500, 200_000);
     let cycle = |seed, turn, full| Cycle::new(seed, turn, full).run();
-    let sums = sweep(plan, goal, places, cycle);
-    Ok(figures(&sums, goal))
+    let mut sums = sweep(plan, goal, places, cycle);
+    let fills = if sums.found.is_none() { plan.size(100, 2_000) } else { 0 };
+    let filled = fill_and_free(plan.seed(), fills);
+    sums.tally.add(&filled.tally);
+    sums.found = sums.found.take().or_else(|| filled.found.clone());
+    Ok(figures(&sums, goal, &filled, fills))
 }
 
-fn figures(sums: &Sums, goal: u64) -> Figures {
+fn figures(sums: &Sums, goal: u64, filled: &Filled, fills: u64) -> Figures {
     let mut figures = sums.figures(goal);
     let tally = &sums.tally;
     let bar = u64::from(sums.found.is_none());
+    figures.at_least("fill-and-free cycles", filled.cycles, fills * bar);
+    figures.told("of them freed by deleting a stream", filled.by_deletion);
+    figures.told("of them freed by retention", filled.by_retention);
     figures.at_least("puts refused for want of space", tally.refused, bar);
     figures.told("errors that clients were told", tally.errors);
     figures.zero("logs halted by a full disk", tally.halted);
     figures
 }
 
-fn durability(seed: u64) -> Durability {
+/// Both modes, by turns.
+pub(super) fn durability(seed: u64) -> Durability {
     if seed.is_multiple_of(2) { Durability::Os } else { Durability::Fsync }
 }
 
@@ -159,6 +169,13 @@ impl Cycle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_that_is_filled_and_freed_takes_everything_again() {
+        for seed in [1, 2] {
+            assert_eq!(fill_and_free(seed, 12).found, None);
+        }
+    }
 
     #[test]
     fn nothing_is_lost_on_some_full_disks_of_two_lives() {

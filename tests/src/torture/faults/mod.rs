@@ -14,6 +14,7 @@
 
 mod clocks;
 mod clocks_real;
+mod fills;
 mod full_disk;
 mod full_disk_real;
 mod places;
