@@ -171,7 +171,7 @@ impl Walk<'_> {
         };
         self.frames = 0;
         let is_last = marked.is_some() && first + 1 == bases.len();
-        if self.start.is_clean && is_last && pin.is_none() {
+        if self.start.is_clean && is_last && pin.is_none() && !self.goes_on_behind(mark) {
             self.trust(mark);
         } else {
             for (index, &base) in bases.iter().enumerate().skip(first) {
@@ -195,6 +195,21 @@ impl Walk<'_> {
 
     fn path(&self, base: SequenceNumber) -> PathBuf {
         self.start.dir.join(segment_name(base))
+    }
+
+    /// Whether a frame of the log stands where a clean stop says that none does: then the catalog
+    /// is an older one, from a backup, and what came later must not be written over.
+    fn goes_on_behind(&self, mark: ShardMark) -> bool {
+        let path = self.path(mark.segment_base);
+        let Ok(file) = self.fs.open(&path, Access::Read) else { return false };
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        if file.read_at(mark.offset, &mut bytes).is_err() || bytes[0] == 0 {
+            return false;
+        }
+        let header = SegmentHeader::read(file.as_ref(), &path).ok().flatten();
+        let header = header.filter(|header| header.is_of(self.shard(), mark.segment_base));
+        let frame = header.and_then(|header| FrameHeader::decode(&bytes, header.owner()).ok());
+        frame.is_some_and(|frame| frame.base >= mark.next_sequence)
     }
 
     /// After a clean stop the mark is the end.

@@ -237,3 +237,26 @@ fn numbers_that_were_refused_are_not_called_lost_when_the_frame_that_says_so_is(
     let (_engine, shard) = open(&world.with(world.fs.kill()));
     assert_eq!(read_all(&shard).unwrap(), expected);
 }
+
+#[test]
+fn a_catalog_from_a_backup_does_not_cut_what_came_later() {
+    let world = World::new(1);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
+    engine.shut_down().unwrap();
+    drop((stream, engine));
+    let backup = world.fs.read_file("/data/catalog.redb").unwrap();
+    let (engine, shard) = open(&world);
+    put_now(&engine, &shard, &[b"later"]).unwrap();
+    engine.shut_down().unwrap();
+    drop((shard, engine));
+    world.fs.write_file("/data/catalog.redb", &backup);
+    for count in [2, 3] {
+        let (engine, shard) = open(&world);
+        assert!(engine.report().damage.is_empty());
+        assert_eq!(read_all(&shard).unwrap().len(), count);
+        put_now(&engine, &shard, &[b"more"]).unwrap();
+        engine.shut_down().unwrap();
+    }
+}
