@@ -276,6 +276,14 @@ pub enum Error {
         /// The data directory.
         path: PathBuf,
     },
+    /// Something else stands where a file or directory of ours has to be.
+    #[error("{} is no {wanted}; nothing was changed: move it away and start again", path.display())]
+    InTheWay {
+        /// What is in the way.
+        path: PathBuf,
+        /// What has to stand there.
+        wanted: &'static str,
+    },
     /// The directory was written by a newer version.
     #[error(
         "{} has format version {found}, this program reads up to {known}; use a newer program",

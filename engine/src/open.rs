@@ -52,7 +52,12 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     let lock = lock(fs.as_ref(), &paths)?;
     let dirs = [paths.shards(), paths.spare(), paths.lost_and_found()];
     for dir in &dirs {
-        fs.create_dir(dir).at("create", dir, None)?;
+        fs.create_dir(dir).or_else(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Err(Error::InTheWay { path: dir.clone(), wanted: "directory" })
+            }
+            _ => Err(error).at("create", dir, None),
+        })?;
     }
     sync_new_dirs(fs.as_ref(), paths.data(), &dirs)?;
 
@@ -172,6 +177,9 @@ pub(crate) fn new_stream(
 pub(crate) fn lock(fs: &dyn Fs, paths: &Paths) -> Result<Box<dyn Lock>> {
     fs.lock(&paths.lock()).or_else(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Err(Error::Locked { path: paths.data().to_owned() }),
+        std::io::ErrorKind::IsADirectory => {
+            Err(Error::InTheWay { path: paths.lock(), wanted: "file" })
+        }
         _ => Err(error).at("lock", &paths.lock(), None),
     })
 }

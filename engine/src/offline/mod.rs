@@ -23,6 +23,7 @@ mod tests;
 mod verify;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, Contents};
@@ -122,10 +123,13 @@ fn read_catalog(fs: &dyn Fs, data: &Path) -> Result<Result<Contents, String>> {
 }
 
 /// The directories in `dir` whose names are ids, with the ids, and the names of what else there
-/// is. A directory that is missing is empty.
+/// is. A directory that is missing is empty, and so is a file in its place: whoever lists that,
+/// or starts, is told of it.
 fn numbered_dirs(fs: &dyn Fs, dir: &Path) -> Result<(Vec<u64>, Vec<String>)> {
     let entries = match fs.list(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            Vec::new()
+        }
         entries => entries.at("list", dir, None)?,
     };
     let (mut numbers, mut others) = (Vec::new(), Vec::new());

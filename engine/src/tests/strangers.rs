@@ -1,12 +1,17 @@
 //! Files that are not of this program: of a newer one, or placed by hand.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{World, name, put_now, read_all, records};
 use crate::error::Error;
 use crate::fs::Fs;
+use crate::ids::StreamId;
 use crate::log::header::HEADER_OFFSETS;
+use crate::log::paths::Paths;
+use crate::offline::{FindingKind, Mode, verify};
+use crate::removal::remove_tree;
 use crate::sequence::SequenceNumber;
 use crate::{ReadLimit, Shard};
 
@@ -136,5 +141,42 @@ fn a_directory_in_the_place_of_a_segment_loses_no_more_than_the_segment() {
         put_now(&engine, &shard, &[b"more"]).unwrap();
         assert_eq!(read_over(&shard).0.len(), 2, "{missing}");
         assert!(world.fs.list(&path).is_ok(), "it is left alone");
+    }
+}
+
+#[test]
+fn a_start_says_what_is_in_the_way_and_verify_goes_on() {
+    for (path, is_dir) in
+        [("/data/spare", true), ("/data/lost+found", true), ("/data/shards/1", false)]
+    {
+        let world = World::new(1);
+        let engine = world.open().unwrap();
+        for text in ["a", "b"] {
+            let stream = engine.create_stream(&name(text), 1).unwrap();
+            put_now(&engine, &stream.shards()[0], &[text.as_bytes()]).unwrap();
+        }
+        engine.shut_down().unwrap();
+        drop(engine);
+        if is_dir {
+            world.fs.remove_dir(Path::new(path)).unwrap();
+        } else {
+            let fs: Arc<dyn Fs> = Arc::new(world.fs.clone());
+            let paths = Paths::new(Path::new("/data"));
+            remove_tree(fs.as_ref(), &paths, StreamId(1)).unwrap();
+        }
+        world.fs.write_file(path, b"a stranger's");
+        let fs: Arc<dyn Fs> = Arc::new(world.fs.clone());
+        let found = verify(&fs, Path::new("/data"), Mode::Offline, &mut |_| {}).unwrap();
+        assert!(found.records > 0);
+        match world.open() {
+            Err(Error::InTheWay { path: named, .. }) => assert_eq!(named, Path::new(path)),
+            Err(error) => panic!("{error}"),
+            Ok(engine) => {
+                assert!(!is_dir && found.count(FindingKind::Damage) > 0);
+                let shard = engine.stream(&name("b")).unwrap().shards()[0].clone();
+                assert_eq!(read_all(&shard).unwrap().len(), 1);
+            }
+        }
+        assert_eq!(world.fs.read_file(path).unwrap(), b"a stranger's");
     }
 }
