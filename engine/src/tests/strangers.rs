@@ -79,7 +79,7 @@ fn read_over(shard: &Arc<Shard>) -> (Vec<Vec<u8>>, usize) {
     loop {
         match cursor.read(ReadLimit { records: 10, bytes: 1 << 20 }) {
             Ok(page) if page.records == 0 => return (read, damage),
-            Ok(page) => read.extend(records(&page).into_iter().map(|(_, _, data)| data.to_vec())),
+            Ok(page) => read.extend(records(&page).into_iter().map(|(_, _, data)| data)),
             Err(Error::Damage(found)) => {
                 assert!(found.next_readable > cursor.position(), "no way forward: {found}");
                 cursor.seek(found.next_readable);
