@@ -40,7 +40,7 @@ const RECORD_BYTES: u64 = 8_000;
 /// Far more puts than fill the room.
 const PUTS_MAX: usize = 2_000;
 /// A cycle in so many starts the server again on the full disk.
-const CYCLES_PER_START: u64 = 10;
+const CYCLES_PER_START: u64 = 5;
 /// Longer than it may ever take until puts go on.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,7 +59,7 @@ struct Tally {
 }
 
 fn run(plan: &Plan) -> Result<Figures> {
-    let cycles = plan.size(40, 1_000);
+    let cycles = plan.size(24, 1_000);
     plan.total(cycles);
     let mut tally = Tally::default();
     for (kind, cycles) in [(Kind::Memory, cycles / 2), (Kind::WithoutReservation, cycles / 2)] {

@@ -47,7 +47,7 @@ struct Cycle {
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run(plan: &Plan) -> Result<Figures> {
-    let goal = plan.size(3_000, 200_000);
+    let goal = plan.size(2_000, 200_000);
     let sums = sweep(plan, goal, places, |seed, turn, read| Cycle::new(seed, turn, read).run());
     Ok(figures(&sums, goal))
 }
