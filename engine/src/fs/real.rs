@@ -127,7 +127,7 @@ impl Fs for RealFs {
         // `flock`: the kernel releases it with the process, however that ends, and children
         // do not inherit it because the descriptor closes on exec.
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Ok(()) => Ok(Box::new(RealLock { file })),
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
@@ -246,9 +246,17 @@ impl Map for CopiedFile {
     }
 }
 
-/// Closing the file releases the lock.
+/// A lock is released by unlocking and not by closing: a child that another thread is about to
+/// start has a copy of the descriptor until its exec, and would keep it for as long.
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // It cannot fail on a descriptor that is open; if it did, the close would do it.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock for RealLock {}
@@ -448,6 +456,14 @@ mod tests {
         assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
         drop(held);
         fs.lock(&path).unwrap();
+
+        // What a child has of it before its exec.
+        let file = super::fs::File::create(&path).unwrap();
+        file.lock().unwrap();
+        let copy = file.try_clone().unwrap();
+        drop(RealLock { file });
+        fs.lock(&path).unwrap();
+        drop(copy);
     }
 
     #[test]
