@@ -70,6 +70,12 @@ pub(crate) enum Mutant {
     CleanAnyway,
     /// The trim horizon is shown before it is durable.
     HorizonEarly,
+    /// What later frames know to be durable is sought close to the bad place only.
+    ProofNear,
+    /// The header of another log's segment passes for that of ours.
+    AnyHeader,
+    /// A catalog that says that a stop was clean is believed, whatever was written since.
+    OldCatalog,
 }
 
 impl Mutant {
@@ -137,6 +143,9 @@ mod chosen {
         ("proof-early", Mutant::ProofEarly),
         ("clean-anyway", Mutant::CleanAnyway),
         ("horizon-early", Mutant::HorizonEarly),
+        ("proof-near", Mutant::ProofNear),
+        ("any-header", Mutant::AnyHeader),
+        ("old-catalog", Mutant::OldCatalog),
     ];
 
     /// The mutant of this process; read once.

@@ -209,7 +209,8 @@ impl Walk<'_> {
         let header = SegmentHeader::read(file.as_ref(), &path).ok().flatten();
         let header = header.filter(|header| header.is_of(self.shard(), mark.segment_base));
         let frame = header.and_then(|header| FrameHeader::decode(&bytes, header.owner()).ok());
-        frame.is_some_and(|frame| frame.base >= mark.next_sequence)
+        let is_later = frame.is_some_and(|frame| frame.base >= mark.next_sequence);
+        is_later && !Mutant::OldCatalog.is_on()
     }
 
     /// After a clean stop the mark is the end.

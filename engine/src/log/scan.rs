@@ -117,7 +117,11 @@ impl<'a> Scanner<'a> {
         offset: u64,
         above: SequenceNumber,
     ) -> io::Result<Option<(u64, FrameHeader)>> {
-        let end = self.limit.min(offset + FRAME_BYTES_MAX + FRAME_ALIGNMENT).min(self.file_bytes);
+        let reach = match Mutant::ProofNear.is_on() {
+            true => 64 << 10,
+            false => FRAME_BYTES_MAX + FRAME_ALIGNMENT,
+        };
+        let end = self.limit.min(offset + reach).min(self.file_bytes);
         let mut at = offset + FRAME_ALIGNMENT;
         let incarnation = self.owner.incarnation.0.to_le_bytes();
         let (mut steps, mut whole_from) = (Steps::default(), at);

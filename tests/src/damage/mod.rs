@@ -7,6 +7,7 @@
 //!
 //! A violation is counted and told ([`Tally`]); a few of them end the run.
 
+pub mod by_hand;
 pub mod bytes;
 pub mod catalog_bits;
 pub mod flipped;

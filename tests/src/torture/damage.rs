@@ -11,7 +11,8 @@ use super::{Check, Figures, Plan};
 use crate::damage::segment_bits::Choice;
 use crate::damage::subject::Stop;
 use crate::damage::{
-    Tally, catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
+    Tally, by_hand, catalog_bits, index, metadata, readers, segment_bits, stale, tokens,
+    truncations,
 };
 
 pub(super) const SEGMENT_BITS: Check = Check {
@@ -66,6 +67,15 @@ pub(super) const METADATA: Check = Check {
     about: "catalog missing, damaged or foreign, lock file gone",
     needs: &[],
     run: run_metadata,
+};
+
+pub(super) const BY_HAND: Check = Check {
+    name: "by-hand",
+    tier: "A",
+    rows: &["R7", "R11"],
+    about: "large frames damaged, segments exchanged, catalogs from backups",
+    needs: &[],
+    run: run_by_hand,
 };
 
 pub(super) const ITERATORS: Check = Check {
@@ -219,6 +229,17 @@ fn run_metadata(plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::default();
     figures.told("losses of metadata", found.cases());
     violations(&mut figures, "streams or segments lost", &found);
+    Ok(figures)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
+fn run_by_hand(plan: &Plan) -> Result<Figures> {
+    let count = plan.size(300, 10_000);
+    plan.total(count);
+    let found = by_hand::run(plan.seed(), count, &|rounds| plan.advance(rounds));
+    let mut figures = Figures::default();
+    figures.told("directories harmed by hand", found.cases());
+    violations(&mut figures, "more lost than what was overwritten, or not told", &found);
     Ok(figures)
 }
 

@@ -68,6 +68,7 @@ const CHECKS: &[Check] = &[
     faults::READ_ERRORS,
     faults::CLOCKS,
     damage::METADATA,
+    damage::BY_HAND,
     damage::ITERATORS,
     fuzz::CHECK,
     damage::INDEX,

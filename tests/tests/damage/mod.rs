@@ -6,7 +6,7 @@ use anabranch_engine::offline::FindingKind;
 use anabranch_tests::damage::segment_bits::Choice;
 use anabranch_tests::damage::subject::{Stop, check, twin};
 use anabranch_tests::damage::{
-    catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
+    by_hand, catalog_bits, index, metadata, readers, segment_bits, stale, tokens, truncations,
 };
 use anabranch_tests::support::{World, name, put_now, read_over_damage};
 
@@ -45,6 +45,13 @@ fn a_cut_segment_is_a_tail_or_damage_as_was_recorded() {
         found.tail.assert_none();
         assert!(found.damage.cases() > 100 && found.tail.cases() > 20);
     }
+}
+
+#[test]
+fn what_is_done_by_hand_loses_no_more_than_what_was_overwritten() {
+    let found = by_hand::run(1, 30, &quiet);
+    found.assert_none();
+    assert_eq!(found.cases(), 30);
 }
 
 #[test]
