@@ -26,6 +26,11 @@ pub use self::error::ConfigError;
 pub use self::layer::Layer;
 pub use self::new_stream::NewStream;
 
+/// Mebibytes of requests in memory: a dozen of the largest batches at the same time.
+const REQUEST_MIB_DEFAULT: u32 = 128;
+/// One message of the largest size must fit.
+const REQUEST_MIB_MIN: u32 = 16;
+
 /// What a server is started with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -39,6 +44,8 @@ pub struct Config {
     pub durability: Durability,
     /// How segments are read.
     pub read_mode: ReadMode,
+    /// Mebibytes that requests may hold in memory, all together.
+    pub request_mib: u32,
     /// The account in ARNs: twelve digits.
     pub account_id: String,
     /// The region in ARNs.
@@ -62,6 +69,7 @@ impl Config {
             admin_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4570),
             durability: Durability::Fsync,
             read_mode: ReadMode::Mmap,
+            request_mib: REQUEST_MIB_DEFAULT,
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             insecure: false,
@@ -109,6 +117,7 @@ pub fn resolve(
         admin_listen: pick!(admin_listen),
         durability: pick!(durability),
         read_mode: pick!(read_mode),
+        request_mib: pick!(request_mib),
         account_id: pick!(account_id),
         region: pick!(region),
         insecure: pick!(insecure),
@@ -120,6 +129,7 @@ pub fn resolve(
             streams.join(",")
         }),
     };
+    check_request_mib(config.request_mib)?;
     check_account_id(&config.account_id)?;
     check_region(&config.region)?;
     Ok((config, settings))
@@ -159,6 +169,10 @@ impl fmt::Display for Origin {
             Origin::Default => "default",
         })
     }
+}
+
+fn check_request_mib(mib: u32) -> Result<(), ConfigError> {
+    if mib >= REQUEST_MIB_MIN { Ok(()) } else { Err(ConfigError::RequestMib(mib)) }
 }
 
 fn check_account_id(text: &str) -> Result<(), ConfigError> {

@@ -101,7 +101,8 @@ pub async fn start_in(
     let engine = open(config, environment).await?;
     let owner = Owner { account: config.account_id.clone(), region: config.region.clone() };
     let durability = config.durability.into();
-    let ops = Ops::new(engine.clone(), OpsOptions { owner, durability });
+    let request_bytes_max = config.request_mib as usize * (1 << 20);
+    let ops = Ops::new(engine.clone(), OpsOptions { owner, durability, request_bytes_max });
     let grpc = grpc::routes(Arc::clone(&ops)).await;
     let health = grpc.health();
     let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });

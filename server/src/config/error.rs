@@ -44,6 +44,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         message: String,
     },
+    /// Not even one request would fit.
+    #[error("request_mib is {0}; one request may have 16 MiB, so at least that is needed")]
+    RequestMib(u32),
     /// The account id is not twelve digits.
     #[error("account_id is {0:?}; an account id has twelve digits, such as 000000000000")]
     AccountId(String),

@@ -9,12 +9,13 @@ use super::environment::Environment;
 use super::{ConfigError, Durability, LogFormat, LogLevel, NewStream, ReadMode};
 
 /// The keys of the file; a variable's name is `ANABRANCH_` and the key in capitals.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "data",
     "listen",
     "admin_listen",
     "durability",
     "read_mode",
+    "request_mib",
     "account_id",
     "region",
     "insecure",
@@ -49,6 +50,10 @@ pub struct Layer {
     /// How segments are read [default: mmap]
     #[arg(long, value_enum)]
     pub(super) read_mode: Option<ReadMode>,
+
+    /// Memory for requests that are not answered yet, all together [default: 128]
+    #[arg(long, value_name = "MIB")]
+    pub(super) request_mib: Option<u32>,
 
     /// Account in ARNs, twelve digits [default: 000000000000]
     #[arg(long, value_name = "DIGITS")]
@@ -88,6 +93,7 @@ impl Layer {
             admin_listen: environment.value("ANABRANCH_ADMIN_LISTEN")?,
             durability: environment.value("ANABRANCH_DURABILITY")?,
             read_mode: environment.value("ANABRANCH_READ_MODE")?,
+            request_mib: environment.value("ANABRANCH_REQUEST_MIB")?,
             account_id: environment.value("ANABRANCH_ACCOUNT_ID")?,
             region: environment.value("ANABRANCH_REGION")?,
             insecure: environment.value("ANABRANCH_INSECURE")?,

@@ -67,6 +67,7 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         ("admin_listen", "127.0.0.1:2"),
         ("durability", "os"),
         ("read_mode", "pread"),
+        ("request_mib", "64"),
         ("account_id", "123456789012"),
         ("region", "eu-west-1"),
         ("insecure", "true"),
@@ -86,7 +87,7 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         .iter()
         .map(|(key, value)| match *key {
             "stream" => "stream = [{ name = 'orders', shards = 4 }]\n".to_owned(),
-            "insecure" => format!("insecure = {value}\n"),
+            "insecure" | "request_mib" => format!("{key} = {value}\n"),
             _ => format!("{key} = '{value}'\n"),
         })
         .collect();
@@ -131,6 +132,7 @@ fn a_bad_value_names_its_place() {
     for account in ["", "12345678901", "12345678901x"] {
         assert!(check_account_id(account).is_err(), "{account}");
     }
+    assert!(check_request_mib(15).is_err() && check_request_mib(16).is_ok());
     assert!(check_region("US").is_err() && check_region("eu-west-1").is_ok());
 }
 

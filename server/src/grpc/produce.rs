@@ -47,8 +47,8 @@ pub(super) fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
     let produce = Produce {
         call: ops.metrics().call(Operation::Produce),
         shutdown: Box::pin(ops.shutdown().clone().cancelled_owned()),
+        reader: MessageReader::new(body, ops.request_share()),
         ops,
-        reader: MessageReader::new(body),
         stream: None,
         intake: Intake::Open,
         in_flight: VecDeque::new(),

@@ -6,7 +6,7 @@
 //!
 //! A message that lies within one DATA frame is a slice of it; one that does not is put
 //! together. A length is checked before anything is reserved for it, and what is reserved
-//! grows with what arrives.
+//! grows with what arrives. What has arrived counts for the memory of all requests ([`Share`]).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +17,7 @@ use http::HeaderMap;
 use http_body::Body as _;
 use tonic::body::Body;
 
-use crate::ops::{Kind, OpError, Result};
+use crate::ops::{Kind, OpError, Result, Share};
 
 /// Bytes of a message at most. A batch has up to 10 MiB of keys and data.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -37,11 +37,12 @@ pub(super) struct MessageReader {
     message_len: Option<usize>,
     /// The beginning of a message that did not lie in one frame.
     partial: BytesMut,
+    share: Share,
 }
 
 impl MessageReader {
-    /// Reads from `body`.
-    pub(super) fn new(body: Body) -> Self {
+    /// Reads from `body`; what is read is held in `share`.
+    pub(super) fn new(body: Body, share: Share) -> Self {
         MessageReader {
             body,
             chunk: Bytes::new(),
@@ -49,6 +50,7 @@ impl MessageReader {
             prefix_len: 0,
             message_len: None,
             partial: BytesMut::new(),
+            share,
         }
     }
 
@@ -61,9 +63,18 @@ impl MessageReader {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
+            // What was handed out is not held here any more.
+            if let Err(error) = self.share.set(self.held_bytes()) {
+                return Poll::Ready(Some(Err(error)));
+            }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 // Trailers of a request say nothing to us.
-                Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
+                Some(Ok(frame)) => {
+                    self.chunk = frame.into_data().unwrap_or_default();
+                    if let Err(error) = self.share.set(self.held_bytes()) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
                 Some(Err(status)) => {
                     // The client has gone, so nobody reads this.
                     let why = format!("the request broke off: {}", status.message());
@@ -78,19 +89,30 @@ impl MessageReader {
         }
     }
 
-    /// The only message of a unary call.
-    pub(super) async fn only(mut self) -> Result<Bytes> {
+    /// The only message of a unary call, and the memory that it holds.
+    pub(super) async fn only(mut self) -> Result<(Bytes, Share)> {
         let first = std::future::poll_fn(|cx| self.poll_next(cx)).await;
         let none = || OpError::new(Kind::InvalidArgument, "the request has no message");
         let message = first.unwrap_or_else(|| Err(none()))?;
+        // The message is ours now, so what the reader holds is counted from its end on.
+        let sibling = self.share.sibling();
+        let mut share = std::mem::replace(&mut self.share, sibling);
+        share.set(message.len())?;
         match std::future::poll_fn(|cx| self.poll_next(cx)).await {
-            None => Ok(message),
+            None => Ok((message, share)),
             Some(Err(error)) => Err(error),
             Some(Ok(_)) => {
                 let why = "the request has more than one message";
                 Err(OpError::new(Kind::InvalidArgument, why))
             }
         }
+    }
+
+    /// What has arrived, and what is reserved for the rest of a message: so one that finds no
+    /// memory is mostly refused before more of it has come than its beginning.
+    fn held_bytes(&self) -> usize {
+        let reserved = self.message_len.map_or(0, |len| len.min(RESERVED_BYTES_MAX));
+        reserved.max(self.partial.len()) + self.chunk.len()
     }
 
     /// A message, if what has arrived completes one.
@@ -185,17 +207,23 @@ pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
 
     use futures_util::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::ops::RequestMemory;
 
     fn reader(bytes: &[u8], frame_len: usize) -> MessageReader {
+        reader_in(&RequestMemory::new(1 << 20), bytes, frame_len)
+    }
+
+    fn reader_in(memory: &Arc<RequestMemory>, bytes: &[u8], frame_len: usize) -> MessageReader {
         let chunks: Vec<_> = bytes.chunks(frame_len).map(Bytes::copy_from_slice).collect();
         let frames = chunks.into_iter().map(Frame::data).map(Ok::<_, Infallible>);
-        MessageReader::new(Body::new(StreamBody::new(stream::iter(frames))))
+        MessageReader::new(Body::new(StreamBody::new(stream::iter(frames))), memory.share())
     }
 
     async fn all(mut reader: MessageReader) -> Result<Vec<Bytes>> {
@@ -258,6 +286,25 @@ mod tests {
             let only = reader(&bytes, 4).only().await;
             assert_eq!(only.is_ok(), is_legal, "{messages:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn requests_that_find_no_memory_are_refused_and_give_back_what_they_had() {
+        const BYTES: usize = 100 << 10;
+        let memory = RequestMemory::new(BYTES + BYTES / 2);
+        let large = vec![7; BYTES];
+        let bytes = framed(&[&large]);
+        let only = || reader_in(&memory, &bytes, 1000).only();
+        let first = only().await.unwrap();
+        assert_eq!(only().await.unwrap_err().kind, Kind::Throttled);
+        // Control requests are small, and are heard all the same.
+        let small = framed(&[&[7; 1000]]);
+        reader_in(&memory, &small, 1000).only().await.unwrap();
+        drop(first);
+        only().await.unwrap();
+        // A call of many messages holds one at a time.
+        let many = framed(&[&large[..]; 9]);
+        assert_eq!(all(reader_in(&memory, &many, 1000)).await.unwrap().len(), 9);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::wire::write;
 /// client vanishes, the body is dropped and the subscription with it.
 pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
     let call = ops.metrics().call(Operation::SubscribeToShard);
-    let subscription = match subscribe(&ops, MessageReader::new(body)).await {
+    let subscription = match subscribe(&ops, MessageReader::new(body, ops.request_share())).await {
         Ok(subscription) => subscription,
         Err(error) => {
             call.refused(&error);
@@ -47,5 +47,5 @@ pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
 }
 
 async fn subscribe(ops: &Ops, reader: MessageReader) -> Result<Subscription> {
-    ops.subscribe_to_shard(decode(reader.only().await?)?)
+    ops.subscribe_to_shard(decode(reader.only().await?.0)?)
 }

@@ -26,7 +26,7 @@ pub(super) async fn call(
     timeout: Option<Duration>,
 ) -> Response<Body> {
     let call = ops.metrics().call(operation);
-    let served = serve(&ops, operation, MessageReader::new(body));
+    let served = serve(&ops, operation, MessageReader::new(body, ops.request_share()));
     let served = match timeout {
         None => Ok(served.await),
         Some(timeout) => tokio::time::timeout(timeout, served).await,
@@ -48,7 +48,7 @@ pub(super) async fn call(
 }
 
 async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result<Frames> {
-    let message = reader.only().await?;
+    let (message, _held) = reader.only().await?;
     match operation {
         Operation::PutRecords => {
             let (stream_name, batch) = batch(&message)?;

@@ -33,11 +33,13 @@ pub mod put;
 mod put_record;
 mod put_records;
 mod register_stream_consumer;
+mod request_memory;
 mod seal;
 mod start;
 mod subscribe_to_shard;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiting_room;
 
 use std::sync::Arc;
 
@@ -46,7 +48,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::cold_reads::ColdReads;
 pub use self::error::{Kind, OpError, Result};
+pub(crate) use self::request_memory::{RequestMemory, Share};
 use self::seal::Seal;
+use self::waiting_room::WaitingRoom;
 use crate::aws::arn::Owner;
 use crate::metrics::Metrics;
 use crate::push::Registry;
@@ -58,6 +62,8 @@ pub struct OpsOptions {
     pub owner: Owner,
     /// How durable the engine was told to be, for the metrics.
     pub durability: Durability,
+    /// Bytes that requests may hold in memory, all together.
+    pub request_bytes_max: usize,
 }
 
 /// What the operations share.
@@ -68,6 +74,8 @@ pub struct Ops {
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
     reads: ColdReads,
+    request_memory: Arc<RequestMemory>,
+    waiting_room: Arc<WaitingRoom>,
     shutdown: CancellationToken,
 }
 
@@ -80,6 +88,8 @@ impl Ops {
             subscriptions: Arc::default(),
             metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),
             reads: ColdReads::new(),
+            request_memory: RequestMemory::new(options.request_bytes_max),
+            waiting_room: Arc::default(),
             shutdown: CancellationToken::new(),
             engine,
         })
@@ -88,6 +98,11 @@ impl Ops {
     /// What is counted and measured.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What a call may hold of its request.
+    pub(crate) fn request_share(&self) -> Share {
+        self.request_memory.share()
     }
 
     /// Ends what would otherwise last: subscriptions, long polls and `Produce` calls, the last

@@ -3,12 +3,13 @@
 //! ```text
 //!   batch --route--> runs, one per shard --append--> tickets --durable--> outcome
 //!                          |
-//!                          +--busy--> wait for room, at most 5 s in all
+//!                          +--busy--> wait for room: a call 1 s, if not too many wait already;
+//!                                     a batch of a `Produce` call 5 s
 //! ```
 //!
 //! The first half, [`Staged::new`], never waits: it appends every run whose shard has room. A
 //! run that found none is tried again by [`Staged::find_room`], which needs the records once
-//! more. From then on a [`Staged`] owns nothing but tickets and is a future of its
+//! more, and for a call of its own only where the [`WaitingRoom`] has a place for it. From then on a [`Staged`] owns nothing but tickets and is a future of its
 //! [`Outcome`], so that a pipeline can hold many of them.
 //!
 //! Records of one batch for one shard keep their order, and so do batches that are staged one
@@ -27,10 +28,16 @@ use anabranch_engine::{AppendTicket, Stream};
 
 use super::batch::Batch;
 use super::error::{Kind, OpError, Result};
+use super::waiting_room::WaitingRoom;
 use crate::metrics::Metrics;
 
-/// For how long a batch waits for room in all its shards together, before its records fail.
+/// For how long a batch of a `Produce` call waits for room in all its shards together, before its
+/// records fail. Its client is held up meanwhile and can do nothing better.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// The same for a batch that is a call of its own. Where a shard commits at all, what waits
+/// for it has its turn long before.
+const CALL_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A batch whose records are appended, or were refused, and not durable yet.
 #[must_use = "records count as put once the outcome is known"]
@@ -150,20 +157,44 @@ impl Staged {
     /// Waits for room for the records that found none, and appends them. `batch` is the one
     /// that was staged.
     pub async fn find_room(&mut self, batch: &Batch<'_>) {
-        let deadline = tokio::time::Instant::now() + ROOM_WAIT;
+        self.wait_for_room(batch, ROOM_WAIT).await;
+    }
+
+    /// The same for a call of its own: for shards for which too many wait already its records
+    /// fail at once.
+    async fn find_room_in_turn(&mut self, batch: &Batch<'_>, room: &Arc<WaitingRoom>) {
+        let mut places = Vec::new();
         for run in 0..self.runs.len() {
-            let shard = Arc::clone(self.shard(run));
-            let bytes = self.views(run, batch).map(|record| record.encoded_len()).sum();
-            while matches!(self.runs[run].state, RunState::Busy) {
-                if tokio::time::timeout_at(deadline, shard.room(bytes)).await.is_ok() {
-                    self.append(run, batch);
-                } else {
-                    self.metrics.throttled(self.records_of(run).len() as u64);
-                    let busy = OpError::from(Error::Busy { shard: shard.id() });
-                    self.runs[run].state = RunState::Failed(Arc::new(busy));
+            if matches!(self.runs[run].state, RunState::Busy) {
+                let bytes = self.encoded_len(run, batch);
+                match room.enter(self.stream.id(), self.shard(run).id(), bytes) {
+                    Some(place) => places.push(place),
+                    None => self.throttle(run),
                 }
             }
         }
+        self.wait_for_room(batch, CALL_ROOM_WAIT).await;
+    }
+
+    async fn wait_for_room(&mut self, batch: &Batch<'_>, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        for run in 0..self.runs.len() {
+            let shard = Arc::clone(self.shard(run));
+            while matches!(self.runs[run].state, RunState::Busy) {
+                let bytes = self.encoded_len(run, batch);
+                if tokio::time::timeout_at(deadline, shard.room(bytes)).await.is_ok() {
+                    self.append(run, batch);
+                } else {
+                    self.throttle(run);
+                }
+            }
+        }
+    }
+
+    fn throttle(&mut self, run: usize) {
+        self.metrics.throttled(self.records_of(run).len() as u64);
+        let busy = OpError::from(Error::Busy { shard: self.shard(run).id() });
+        self.runs[run].state = RunState::Failed(Arc::new(busy));
     }
 
     /// Bytes of keys and data of the batch.
@@ -202,6 +233,10 @@ impl Staged {
     ) -> impl Iterator<Item = RecordView<'a>> + Clone {
         let records = batch.records();
         self.records_of(run).iter().map(|routed| records[routed.index as usize])
+    }
+
+    fn encoded_len(&self, run: usize, batch: &Batch<'_>) -> usize {
+        self.views(run, batch).map(|record| record.encoded_len()).sum()
     }
 
     fn records_of(&self, run: usize) -> &[Routed] {
@@ -269,10 +304,11 @@ pub(super) async fn put(
     stream: Arc<Stream>,
     batch: &Batch<'_>,
     metrics: &Arc<Metrics>,
+    room: &Arc<WaitingRoom>,
 ) -> Result<Outcome> {
     let mut staged = Staged::new(stream, batch, Arc::clone(metrics));
     if staged.is_busy() {
-        staged.find_room(batch).await;
+        staged.find_room_in_turn(batch, room).await;
     }
     let outcome = staged.await;
     match outcome.refusal() {

@@ -16,7 +16,7 @@ impl Ops {
         if let Some(number) = request.sequence_number_for_ordering {
             self.check_ordering(&stream, &batch, number)?;
         }
-        let outcome = put(stream, &batch, &self.metrics).await?;
+        let outcome = put(stream, &batch, &self.metrics, &self.waiting_room).await?;
         // A batch of one either was put, or failed for a reason of its own.
         if let Some(failure) = outcome.failures.first() {
             return Err((*failure.error).clone());

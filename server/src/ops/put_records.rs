@@ -12,7 +12,7 @@ impl Ops {
     /// Puts a batch. Nothing of it was appended if it is refused.
     pub async fn put_records(&self, stream_name: &str, batch: &Batch<'_>) -> Result<Outcome> {
         let stream = self.stream(stream_name)?;
-        put(stream, batch, &self.metrics).await
+        put(stream, batch, &self.metrics, &self.waiting_room).await
     }
 
     /// Appends a batch without waiting for its durability: see [`Staged`].

@@ -32,7 +32,9 @@ fn open(data: &Path, clock: &Arc<ManualClock>) -> (Arc<Ops>, Engine) {
     let environment = Environment { clock: clock.clone(), ..Environment::system(ReadMode::Mmap) };
     let engine = Engine::open(EngineOptions::new(data), environment).unwrap();
     let durability = Durability::Fsync;
-    let ops = Ops::new(engine.clone(), OpsOptions { owner: Owner::default(), durability });
+    let request_bytes_max = 128 << 20;
+    let options = OpsOptions { owner: Owner::default(), durability, request_bytes_max };
+    let ops = Ops::new(engine.clone(), options);
     (ops, engine)
 }
 

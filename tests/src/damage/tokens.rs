@@ -33,7 +33,11 @@ struct Server {
 impl Server {
     fn open(world: &World) -> Server {
         let engine = world.open().expect("a sound disk opens");
-        let options = OpsOptions { owner: Owner::default(), durability: world.durability };
+        let options = OpsOptions {
+            owner: Owner::default(),
+            durability: world.durability,
+            request_bytes_max: 1 << 20,
+        };
         let ops = Ops::new(engine.clone(), options);
         let runtime = Builder::new_multi_thread().worker_threads(1).build();
         Server { engine, ops, runtime: runtime.expect("a thread can be started") }

@@ -25,7 +25,11 @@ fn server() -> &'static Server {
         let engine = world.open().expect("an empty disk opens");
         let stream = engine.create_stream(&name("orders"), 3).expect("there is room");
         put_now(&engine, &stream.shards()[0], &[b"record"]).expect("there is room");
-        let options = OpsOptions { owner: Owner::default(), durability: world.durability };
+        let options = OpsOptions {
+            owner: Owner::default(),
+            durability: world.durability,
+            request_bytes_max: 1 << 20,
+        };
         let ops = Ops::new(engine, options);
         let request = GetShardIteratorRequest {
             stream_name: "orders".to_owned(),

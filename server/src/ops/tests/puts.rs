@@ -1,6 +1,7 @@
 //! Puts, in batches and one by one.
 
 use super::*;
+use crate::ops::put::Failure;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_in_its_order_and_read_back_in_the_order_of_each_shard() {
@@ -77,4 +78,38 @@ async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
         assert_eq!(staged.await.numbers, [index as u64 + 1]);
     }
     assert!(!fixture.ops.stage(&stream, &batch).is_busy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_find_too_many_waiting_are_throttled_at_once_and_the_others_in_a_second() {
+    // Nothing is committed, so a shard takes five of these, and 2 MiB wait: two.
+    let fixture = Fixture::without_threads();
+    fixture.create("orders", 1).await;
+    let put = || {
+        let ops = Arc::clone(&fixture.ops);
+        async move {
+            let data = vec![7; (1 << 20) - 64];
+            let begun = tokio::time::Instant::now();
+            let batch = Batch::of_one("k", None, &data).unwrap();
+            let failures = ops.put_records("orders", &batch).await.unwrap().failures;
+            let throttled = failures.iter().map(Failure::code).collect::<Vec<_>>();
+            (throttled == ["ProvisionedThroughputExceededException"], begun.elapsed())
+        }
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        calls.spawn(put());
+    }
+    let mut seconds = Vec::new();
+    while seconds.len() < 5 {
+        let (is_throttled, took) = calls.join_next().await.unwrap().unwrap();
+        assert!(is_throttled);
+        seconds.push(took.as_secs());
+    }
+    assert_eq!(seconds, [0, 0, 0, 1, 1]);
+
+    while fixture.engine.commit_step() {}
+    while let Some(call) = calls.join_next().await {
+        assert!(!call.unwrap().0);
+    }
 }
