@@ -7,6 +7,7 @@
 
 mod admin;
 mod cgroup;
+mod cores;
 mod graceful_stop;
 mod measure;
 mod mute;
