@@ -34,6 +34,9 @@ pub fn run(seed: u64, count: u64, progress: &(dyn Fn(u64) + Sync)) -> Tally {
 
 type Outcome = Result<(), String>;
 
+/// Records with their numbers.
+type Numbered = Vec<(u64, Vec<u8>)>;
+
 fn open(world: &World) -> Result<Engine, String> {
     world.open().map_err(|error| format!("a start fails: {error}"))
 }
@@ -45,7 +48,7 @@ fn put(engine: &Engine, stream: &str, data: &[u8]) -> Result<u64, String> {
 }
 
 /// What a reader gets of a stream, and of how many numbers it is told that they are lost.
-fn read(engine: &Engine, stream: &str) -> Result<(Vec<(u64, Vec<u8>)>, u64), String> {
+fn read(engine: &Engine, stream: &str) -> Result<(Numbered, u64), String> {
     let stream = engine.stream(&name(stream)).map_err(|error| error.to_string())?;
     let (read, damage) = read_over_damage(&stream.shards()[0], 0);
     let lost = damage.iter().map(|found| found.next_readable.0 - found.first_lost.0).sum();
@@ -97,7 +100,7 @@ fn large_frame(random: &mut Random) -> Outcome {
 /// The segment of one log is copied over that of another with the same first number.
 fn exchanged(random: &mut Random) -> Outcome {
     let (world, engine) = made(&["a", "b"]);
-    for number in 0..1 + random.below(20) {
+    for number in 0..=random.below(20) {
         for stream in ["a", "b"] {
             put(&engine, stream, format!("{stream} {number}").as_bytes())?;
         }
@@ -141,7 +144,7 @@ fn backup(random: &mut Random) -> Outcome {
             Some(engine) => engine,
             None => open(&world)?,
         };
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..=random.below(3) {
             let data = vec![life; random.below(2000) as usize];
             all.push((put(&now, "a", &data)?, data));
         }
