@@ -9,6 +9,7 @@
 //! tmpfs with a disk image, a loop device that holds the image open, and in the tmpfs the mount
 //! that holds the loop device. Such a circle stays until the machine is started again.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// What an interrupt has to know of the check that runs.
 struct Running {
-    scratch: Option<PathBuf>,
+    /// Its directories.
+    scratch: Vec<PathBuf>,
     /// Its cell, if it has one.
     cell: Cell,
 }
@@ -33,7 +35,7 @@ enum Cell {
     Ends,
 }
 
-static RUNNING: Mutex<Running> = Mutex::new(Running { scratch: None, cell: Cell::None });
+static RUNNING: Mutex<Running> = Mutex::new(Running { scratch: Vec::new(), cell: Cell::None });
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static CELL_HAS_ENDED: Condvar = Condvar::new();
 
@@ -59,7 +61,7 @@ pub(super) fn watch() -> Result<()> {
     std::thread::spawn(move || {
         runtime.block_on(received);
         IS_INTERRUPTED.store(true, Ordering::SeqCst);
-        eprintln!("interrupted");
+        say("interrupted");
         clean_up();
         std::process::exit(INTERRUPTED);
     });
@@ -68,7 +70,12 @@ pub(super) fn watch() -> Result<()> {
 
 /// A check works here from now on, or none does.
 pub(super) fn scratch(path: Option<&Path>) {
-    RUNNING.lock().scratch = path.map(Path::to_owned);
+    RUNNING.lock().scratch = path.map(Path::to_owned).into_iter().collect();
+}
+
+/// The check that runs works here, too.
+pub(super) fn scratch_too(path: &Path) {
+    RUNNING.lock().scratch.push(path.to_owned());
 }
 
 /// Does not return once we were interrupted: what a check says now is no finding.
@@ -106,19 +113,24 @@ fn clean_up() {
     let mut running = RUNNING.lock();
     while !matches!(running.cell, Cell::None) {
         if CELL_HAS_ENDED.wait_for(&mut running, CELL_PATIENCE).timed_out() {
-            eprintln!("the cell of this check does not end");
+            say("the cell of this check does not end");
             return;
         }
     }
-    let Some(path) = running.scratch.take() else {
-        return;
-    };
-    // A server may be writing there for as long as we are: it is tried for a moment.
-    for _ in 0..20 {
-        if std::fs::remove_dir_all(&path).is_ok() || !path.exists() {
-            return;
+    for path in running.scratch.drain(..) {
+        // A server may be writing there for as long as we are: it is tried for a moment.
+        let is_gone = || std::fs::remove_dir_all(&path).is_ok() || !path.exists();
+        let mut tries = (0..20).map(|_| is_gone());
+        while tries.next() == Some(false) {
+            std::thread::sleep(Duration::from_millis(50));
         }
-        std::thread::sleep(Duration::from_millis(50));
+        if path.exists() {
+            say(&format!("{} is left behind", path.display()));
+        }
     }
-    eprintln!("{} is left behind", path.display());
+}
+
+/// Says it, if somebody listens still: who has sent the signal may have closed our output before.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
 }

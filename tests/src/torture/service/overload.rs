@@ -10,7 +10,9 @@
 //! its time on what nobody waits for any more. Ours is to do as much as before, to tell whom it
 //! cannot serve at once so that he comes again, and to be its old self as soon as the crowd has
 //! gone. Server and clients have cores of their own ([`Cores`]): sending three times the load
-//! takes three times the work, and that is not to be the server's loss.
+//! takes three times the work, and that is not to be the server's loss. Where there is room its
+//! data is in memory: what a shared disk gives from one second to the next differs by more than
+//! what is measured, and syncs are other checks' business.
 //!
 //! A call is given two seconds. A record counts where it was acknowledged in them.
 
@@ -23,6 +25,7 @@ use anabranch_client::{Client, Record, v1};
 use anyhow::Result;
 use bytes::Bytes;
 use rustix::process::Pid;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::{Code, Request};
@@ -33,14 +36,14 @@ use super::runtime;
 use super::wide::Wide;
 use crate::support::Random;
 use crate::torture::server::{Durability, Server, connect};
-use crate::torture::{Bar, Check, Figures, Need, Plan, program};
+use crate::torture::{Bar, Check, Figures, Need, Plan, interrupt, program};
 
 pub(in crate::torture) const CHECK: Check = Check {
     name: "overload",
     tier: "real",
     rows: &["R22"],
     about: "three times the clients that keep the server busy: goodput, refusals, memory, recovery",
-    needs: &[Need::Space { bytes: 20 << 30 }],
+    needs: &[Need::Space { bytes: 8 << 30 }],
     run,
 };
 
@@ -49,12 +52,14 @@ const SHARDS: u32 = 4;
 const CONNECTIONS: usize = 8;
 const CALLS: usize = 32;
 const TIMES: usize = 3;
-const ROUNDS: usize = 4;
+const ROUNDS: u64 = 5;
 /// Memory for requests: what is sent at 1x fits, and half as much again.
 const REQUEST_MIB: u32 = 24;
 /// A put of one call.
 const BATCH_RECORDS: usize = 500;
 const RECORD_BYTES: usize = 1000;
+/// For how long it counts what a crowd puts.
+const PHASE: Duration = Duration::from_millis(1_500);
 /// What a crowd puts at first does not count: until the first are answered it is no crowd yet.
 const WARM_UP: Duration = Duration::from_millis(800);
 /// For how long a client waits for its answer.
@@ -63,6 +68,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BACK_OFF_MS: u64 = 500;
 /// Puts of a client that is alone, of which one looks at the median.
 const LONE_PUTS: usize = 100;
+/// The streams of one who is alone, and of a crowd, whose goes with it.
+const LONE: &str = "lone";
+const CROWDED: &str = "crowded";
+
+/// Where a file system in memory is, and the room that the streams of two crowds take there.
+const MEMORY_DIR: &str = "/dev/shm";
+const MEMORY_DIR_BYTES_MIN: u64 = 5 << 30;
 
 /// What of the goodput at 1x has to be left at 3x.
 const GOODPUT_MIN: f64 = 0.95;
@@ -79,8 +91,9 @@ const RECOVERED_MAX_S: f64 = 10.0;
 const LONE_MAX: f64 = 1.5;
 
 fn run(plan: &Plan) -> Result<Figures> {
-    plan.total(2 * ROUNDS as u64);
-    let data = plan.scratch().join("data");
+    plan.total(2 * plan.size(ROUNDS, 6 * ROUNDS));
+    let memory = in_memory()?;
+    let data = memory.as_ref().map_or(plan.scratch(), TempDir::path).join("data");
     let cores = Cores::divide()?;
     cores.as_ref().map_or(Ok(()), Cores::for_server)?;
     let mut command = program();
@@ -91,21 +104,35 @@ fn run(plan: &Plan) -> Result<Figures> {
     let address = server.ready()?;
     let runtime = runtime()?;
     let pid = server.pid();
-    let figures = runtime.block_on(play(plan, address, pid))?;
+    let mut figures = runtime.block_on(play(plan, address, pid))?;
     server.stop()?;
+    if memory.is_none() {
+        figures.remark(format!("{MEMORY_DIR} has no room: the disk is measured, too"));
+    }
     Ok(figures)
 }
 
+/// A directory in memory, if there is room for what a crowd puts.
+fn in_memory() -> Result<Option<TempDir>> {
+    let has_room = rustix::fs::statvfs(MEMORY_DIR)
+        .is_ok_and(|space| space.f_bavail * space.f_frsize >= MEMORY_DIR_BYTES_MIN);
+    if !has_room {
+        return Ok(None);
+    }
+    let dir = tempfile::Builder::new().prefix("anabranch-torture-").tempdir_in(MEMORY_DIR)?;
+    interrupt::scratch_too(dir.path());
+    Ok(Some(dir))
+}
+
 async fn play(plan: &Plan, address: SocketAddr, pid: Pid) -> Result<Figures> {
-    let phase = Duration::from_millis(plan.size(2_000, 15_000));
     let client = connect(address).await?;
-    let wide = Wide::make(&client, "wide", SHARDS).await?;
-    let crowd = Crowd { address, pid, wide: Arc::new(wide), phase };
+    Wide::make(&client, LONE, SHARDS).await?;
+    let crowd = Crowd { address, pid, client: client.clone() };
     // The first segments, the first pages of memory.
     crowd.come(1).await?;
     let before = lone(&client).await?;
     let (mut once, mut thrice) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..plan.size(ROUNDS, 6 * ROUNDS) {
         for (times, seen) in [(1, &mut once), (TIMES, &mut thrice)] {
             plan.say(format!("{times}x"));
             seen.push(crowd.come(times).await?);
@@ -115,14 +142,13 @@ async fn play(plan: &Plan, address: SocketAddr, pid: Pid) -> Result<Figures> {
     let (recovered, after) = recovery(&client, before).await?;
 
     let mut figures = Figures::default();
-    // The best round: whatever else a machine does only takes away.
-    let goodput = |seen: &[Seen]| largest(&rounds(seen));
-    let (one, three) = (goodput(&once), goodput(&thrice));
-    figures.add("goodput at 1x, best round", one, "records/s", Bar::Told);
-    figures.add("goodput at 3x, best round", three, "records/s", Bar::Told);
-    figures.add("goodput at 3x, of 1x", three / one, "", Bar::AtLeast(GOODPUT_MIN));
-    let usual = median(&rounds(&once));
-    figures.add("goodput at 1x, best round by median", one / usual, "", Bar::Told);
+    let (one, three) = (rounds(&once), rounds(&thrice));
+    figures.add("goodput at 1x, median", median(&one), "records/s", Bar::Told);
+    figures.add("goodput at 3x, median", median(&three), "records/s", Bar::Told);
+    let kept = one.iter().zip(&three).map(|(one, three)| three / one).collect::<Vec<_>>();
+    figures.add("goodput at 3x, of 1x", median(&kept), "", Bar::AtLeast(GOODPUT_MIN));
+    let spread = kept.iter().map(|kept| format!("{kept:.2}")).collect::<Vec<_>>().join(" ");
+    figures.remark(format!("goodput at 3x, of 1x, by round: {spread}"));
     for (name, seen) in [("1x", &once), ("3x", &thrice)] {
         let all =
             |of: fn(&Seen) -> &Vec<f64>| seen.iter().flat_map(of).copied().collect::<Vec<_>>();
@@ -188,23 +214,23 @@ struct Seen {
 struct Crowd {
     address: SocketAddr,
     pid: Pid,
-    wide: Arc<Wide>,
-    phase: Duration,
+    client: Client,
 }
 
 impl Crowd {
-    /// So many times the clients of 1x, for one phase.
+    /// So many times the clients of 1x, for one phase, with a stream of their own.
     async fn come(&self, times: usize) -> Result<Seen> {
+        let wide = Arc::new(Wide::make(&self.client, CROWDED, SHARDS).await?);
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS * times {
             clients.push(connect(self.address).await?);
         }
         let from = Instant::now() + WARM_UP;
-        let until = from + self.phase;
+        let until = from + PHASE;
         let mut calls = JoinSet::new();
         for number in 0..CALLS * times {
             let client = clients[number % clients.len()].clone();
-            calls.spawn(caller(client, self.wide.clone(), number, from..until));
+            calls.spawn(caller(client, wide.clone(), number, from..until));
         }
         let mut sum = Seen::default();
         while Instant::now() < until {
@@ -221,7 +247,8 @@ impl Crowd {
             sum.failed += seen.failed;
             sum.words = sum.words.or(seen.words);
         }
-        sum.goodput = sum.records as f64 / self.phase.as_secs_f64();
+        sum.goodput = sum.records as f64 / PHASE.as_secs_f64();
+        self.client.delete_stream(CROWDED, false).await?;
         Ok(sum)
     }
 }
@@ -287,7 +314,7 @@ async fn lone(client: &Client) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..LONE_PUTS {
         let begun = Instant::now();
-        client.put_record("wide", Record::new("key", vec![b'l'; RECORD_BYTES]), None).await?;
+        client.put_record(LONE, Record::new("key", vec![b'l'; RECORD_BYTES]), None).await?;
         times.push(micros(begun.elapsed()));
     }
     Ok(median(&times))
