@@ -170,6 +170,13 @@ impl Walk<'_> {
             self.is_mark_missing = false;
             self.missing_before(&path, base);
         }
+        if let Some(mark) = self.log.mark
+            && (mark.pin(), mark.segment_base) == (Some(Pin::Gap), base)
+        {
+            // Nothing is lost before a pin. Without its number the frames of this segment would
+            // seem to prove that something is, where the first of them is torn.
+            self.expected = self.expected.max(mark.next_sequence);
+        }
         let file = match self.fs.open(&path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound && self.log.is_online => {

@@ -104,3 +104,28 @@ fn a_pin_is_no_damage_where_it_follows_a_gap_and_is_mended_where_it_follows_dama
     put_now(&engine, shard, &[b"after"]).unwrap();
     assert_eq!(read_all(shard).unwrap(), [(4, b"after".to_vec())]);
 }
+
+#[test]
+fn a_torn_frame_behind_a_leap_is_no_damage() {
+    let mut torn = 0;
+    for seed in 0..40 {
+        let world = World { durability: Durability::Os, ..World::new(seed) };
+        let engine = world.open().unwrap();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        put_now(&engine, &stream.shards()[0], &[b"before the leap"]).unwrap();
+        drop((stream, engine));
+        let world = world.with(world.fs.kill());
+        // Two frames in a new segment, and of their sectors the power leaves what it likes.
+        let engine = world.open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        for _ in 0..2 {
+            put_now(&engine, &stream.shards()[0], &[&[7; 600]]).unwrap();
+        }
+        drop((stream, engine));
+        let world = world.with(world.fs.crash());
+        let found = check(&world);
+        assert_eq!(damage(&found), Vec::<&Finding>::new(), "seed {seed}");
+        torn += usize::from(found.findings.iter().any(|it| it.found.starts_with("torn tail")));
+    }
+    assert!(torn > 0);
+}
