@@ -41,7 +41,7 @@ pub(in crate::torture) const CHECK: Check = Check {
 
 const SHARDS: u32 = 1000;
 /// Crashes with so much stored. The middle one of their times stands for a size.
-const RESTARTS: usize = 3;
+const RESTARTS: usize = 5;
 /// For how long there is load before a crash: long enough for durable ends to be recorded in it.
 const LIFE: Duration = Duration::from_millis(1500);
 /// Connections of the load, batches in flight on each, records of a batch, bytes of a record.
@@ -58,8 +58,8 @@ const FILLING_RECORDS: usize = 9;
 
 /// Seconds to the first acknowledgement, at most.
 const FIRST_MAX_S: f64 = 1.0;
-/// Seconds that the largest size may take longer than the smallest: the spread of one size, and
-/// far below what reading the bytes would take.
+/// Seconds that the largest size may take longer than the smallest: far below what reading the
+/// bytes would take.
 const GROWTH_MAX_S: f64 = 0.5;
 
 fn run(plan: &Plan) -> Result<Figures> {
@@ -97,17 +97,18 @@ fn figures(sized: &[(u64, Vec<Start>)]) -> Figures {
     figures.zero("lost", all().map(|start| start.lost).sum());
     let seconds =
         |starts: &[Start], of: fn(&Start) -> f64| starts.iter().map(of).collect::<Vec<_>>();
-    let mut medians = Vec::new();
+    let mut quickest = Vec::new();
     for (size, starts) in sized {
-        let first = median(&seconds(starts, |start| start.first_s));
+        let first = seconds(starts, |start| start.first_s);
         let name = format!("first acknowledgement, {} MiB stored", size >> 20);
-        figures.add(name, first, "s", Bar::AtMost(FIRST_MAX_S));
-        medians.push(first);
+        figures.add(name, median(&first), "s", Bar::AtMost(FIRST_MAX_S));
+        quickest.push(first.into_iter().fold(f64::INFINITY, f64::min));
     }
     let starts: Vec<_> = all().cloned().collect();
     let worst = largest(&seconds(&starts, |start| start.first_s));
     figures.add("first acknowledgement, the slowest", worst, "s", Bar::Told);
-    let growth = medians.last().copied().unwrap_or_default() - medians[0];
+    // Of each size the quickest: what else a machine and its disk do only adds to a start.
+    let growth = quickest.last().copied().unwrap_or_default() - quickest[0];
     figures.add("longer with the most than with the least", growth, "s", Bar::AtMost(GROWTH_MAX_S));
     let every = largest(&seconds(&starts, |start| start.every_s));
     figures.add("a put to every shard, the slowest", every, "s", Bar::Told);
