@@ -17,7 +17,7 @@ mod stream;
 mod tail;
 mod write;
 
-pub use output::table;
+pub use output::{count, table};
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ pub(super) fn time(milliseconds: u64) -> String {
 }
 
 /// 1234567 as 1,234,567.
-pub(super) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -1,0 +1,111 @@
+//! The engine alone, in this process: no network and no server around it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anabranch_engine::fs::ReadMode;
+use anabranch_engine::record::{PartitionKey, RecordView};
+use anabranch_engine::sequence::SequenceNumber;
+use anabranch_engine::{Durability, Engine, EngineOptions, Environment, ReadLimit, Shard, Stream};
+use anyhow::{Result, ensure};
+
+use super::load::DATA_BYTES;
+
+/// Records of a batch.
+const BATCH: usize = 100;
+
+fn open(data: &Path, durability: Durability, shards: u32) -> Result<(Engine, Arc<Stream>)> {
+    let options = EngineOptions { durability, ..EngineOptions::new(data) };
+    let engine = Engine::open(options, Environment::system(ReadMode::Mmap))?;
+    engine.start();
+    let stream = engine.create_stream(&"load".parse()?, shards)?;
+    Ok((engine, stream))
+}
+
+fn append(shard: &Arc<Shard>) -> Result<anabranch_engine::AppendTicket> {
+    let data = [b'x'; DATA_BYTES];
+    let record = RecordView::new(PartitionKey::from_bytes(b"key-0001")?, None, &data)?;
+    Ok(shard.append(std::iter::repeat_n(record, BATCH))?)
+}
+
+/// `appenders` threads, each with a shard and one batch at a time, for which it waits until it is
+/// durable: records per second.
+pub(super) fn synced(data: &Path, appenders: u32, seconds: f64) -> Result<f64> {
+    let (engine, stream) = open(data, Durability::Fsync, appenders)?;
+    let time = Duration::from_secs_f64(seconds);
+    let batches = std::thread::scope(|scope| {
+        let threads: Vec<_> = stream
+            .shards()
+            .iter()
+            .map(|shard| {
+                scope.spawn(move || {
+                    let (begun, mut batches) = (Instant::now(), 0u64);
+                    while begun.elapsed() < time {
+                        append(shard)?.wait()?;
+                        batches += 1;
+                    }
+                    anyhow::Ok(batches)
+                })
+            })
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
+            thread.join().expect("it does not panic")
+        };
+        threads.into_iter().map(join).sum::<Result<u64>>()
+    })?;
+    engine.shut_down()?;
+    Ok(batches as f64 * BATCH as f64 / seconds)
+}
+
+/// What the engine does where no sync is waited for, and what reading it back takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsynced {
+    /// Records per second appended, in segments that were used before.
+    pub(super) appended: f64,
+    /// Records per second walked, each payload's checksum included.
+    pub(super) walked: f64,
+}
+
+/// One appender that has eight batches under way, in mode `os`, and then a walk of what it put.
+/// `records` are put twice, the first time into segments that the second finds as spares.
+pub(super) fn unsynced(data: &Path, records: u64) -> Result<Unsynced> {
+    let (engine, stream) = open(data, Durability::Os, 1)?;
+    put(&stream, records)?;
+    let name = stream.name().clone();
+    drop(stream);
+    engine.delete_stream(&name)?;
+    let stream = engine.create_stream(&name, 1)?;
+    let begun = Instant::now();
+    put(&stream, records)?;
+    let appended = records as f64 / begun.elapsed().as_secs_f64();
+
+    let mut cursor = stream.shards()[0].cursor(SequenceNumber::FIRST);
+    let (begun, mut read) = (Instant::now(), 0);
+    loop {
+        let page = cursor.read(ReadLimit { records: 10_000, bytes: 1 << 20 })?;
+        if page.records == 0 {
+            break;
+        }
+        read += page.records as u64;
+    }
+    let walked = read as f64 / begun.elapsed().as_secs_f64();
+    ensure!(read == records, "{read} of {records} records were read");
+    drop((cursor, stream));
+    engine.shut_down()?;
+    Ok(Unsynced { appended, walked })
+}
+
+fn put(stream: &Stream, records: u64) -> Result<()> {
+    let shard = &stream.shards()[0];
+    let mut under_way = std::collections::VecDeque::new();
+    for _ in 0..records / BATCH as u64 {
+        if under_way.len() == 8 {
+            let oldest: anabranch_engine::AppendTicket =
+                under_way.pop_front().expect("there are eight");
+            oldest.wait()?;
+        }
+        under_way.push_back(append(shard)?);
+    }
+    under_way.into_iter().try_for_each(|ticket| Ok(ticket.wait().map(|_| ())?))
+}

@@ -1,0 +1,291 @@
+//! The figures: each a number that is measured, or a ratio of two that are measured in the same
+//! round, with a bar.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Everything that is measured, by round.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    rounds: BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl Samples {
+    pub(super) fn add(&mut self, name: &'static str, value: f64) {
+        self.rounds.entry(name).or_default().push(value);
+    }
+
+    /// The values of a figure, in the order of the rounds.
+    fn of(&self, source: Source) -> Vec<f64> {
+        let values = |name| self.rounds.get(name).map_or(&[][..], Vec::as_slice);
+        match source {
+            Source::Value(name) => values(name).to_vec(),
+            Source::Ratio(name, reference) => {
+                let pairs = values(name).iter().zip(values(reference));
+                pairs.map(|(value, reference)| value / reference).collect()
+            }
+            Source::Difference(name, reference) => {
+                let pairs = values(name).iter().zip(values(reference));
+                pairs.map(|(value, reference)| value - reference).collect()
+            }
+        }
+    }
+}
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Value(&'static str),
+    Ratio(&'static str, &'static str),
+    Difference(&'static str, &'static str),
+}
+
+/// Which way is good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Better {
+    Higher,
+    Lower,
+}
+
+/// A figure and what is asked of it.
+#[derive(Debug)]
+struct Definition {
+    figure: &'static str,
+    source: Source,
+    unit: &'static str,
+    better: Better,
+    /// What it must reach, and what we want; `None`: it stands beside others.
+    asked: Option<(f64, f64)>,
+}
+
+const fn ratio(
+    figure: &'static str,
+    (name, reference): (&'static str, &'static str),
+    bar: f64,
+    goal: f64,
+) -> Definition {
+    let source = Source::Ratio(name, reference);
+    Definition { figure, source, unit: "x", better: Better::Higher, asked: Some((bar, goal)) }
+}
+
+const fn at_most(mut definition: Definition) -> Definition {
+    definition.better = Better::Lower;
+    definition
+}
+
+const fn value(
+    name: &'static str,
+    unit: &'static str,
+    better: Better,
+    asked: Option<(f64, f64)>,
+) -> Definition {
+    Definition { figure: name, source: Source::Value(name), unit, better, asked }
+}
+
+use Better::{Higher, Lower};
+
+/// What is asked comes from the project's table of targets; each row says who is compared.
+const DEFINITIONS: &[Definition] = &[
+    ratio(
+        "produce, 100 a message : stock no-op client stream",
+        ("produce", "null-swallow"),
+        0.85,
+        1.1,
+    ),
+    ratio("produce, 100 a message : tuned no-op", ("produce", "null-produce"), 0.55, 0.75),
+    ratio("produce, 100 a message : durability os", ("produce", "produce-os"), 0.75, 0.9),
+    ratio(
+        "produce, 1 a message : stock no-op unary, 256 in flight",
+        ("produce-1", "null-put-1"),
+        7.0,
+        14.0,
+    ),
+    ratio(
+        "PutRecords, 100 a call, 32 in flight : stock no-op",
+        ("put-100", "null-put-100"),
+        0.8,
+        1.0,
+    ),
+    ratio(
+        "PutRecord, 256 in flight : stock no-op",
+        ("put-1", "null-put-1-one-connection"),
+        0.65,
+        0.8,
+    ),
+    at_most(ratio(
+        "one put, p50 : write+fdatasync of 4 KiB",
+        ("one-put-p50", "sync-4k-p50"),
+        3.5,
+        2.5,
+    )),
+    at_most(ratio(
+        "one put, p99 : write+fdatasync of 4 KiB",
+        ("one-put-p99", "sync-4k-p99"),
+        3.5,
+        3.0,
+    )),
+    Definition {
+        figure: "put to push, p50, minus the put's own acknowledgement",
+        source: Source::Difference("push-p50", "push-ack-p50"),
+        unit: "us",
+        better: Lower,
+        asked: Some((60.0, 0.0)),
+    },
+    ratio("replay, our client : loopback TCP, 64 KiB writes", ("replay-bytes", "tcp"), 0.7, 0.95),
+    ratio(
+        "replay, stock client : raw stream of that client",
+        ("replay-stock", "null-stream-raw"),
+        0.85,
+        0.95,
+    ),
+    ratio("GetRecords, 100 a page, 8 in flight : raw body", ("get", "null-get"), 0.85, 0.95),
+    ratio("produce into 64 shards : 1 shard", ("produce-64-shards", "produce-1-shard"), 0.8, 0.95),
+    ratio("produce into 256 shards : 1 shard", ("produce-256-shards", "produce-1-shard"), 0.7, 0.9),
+    value("produce-cpu", "s of server CPU per million", Lower, Some((1.2, 0.8))),
+    at_most(ratio(
+        "replay, server CPU : stock server stream",
+        ("replay-cpu", "null-stream-cpu"),
+        0.5,
+        0.35,
+    )),
+    ratio(
+        "engine, batches of 100, 8 appenders : write+fdatasync, 8 files",
+        ("engine-synced", "sync-100k-records"),
+        0.75,
+        0.9,
+    ),
+    value("engine-no-sync", "records/s", Higher, Some((3e6, 4.5e6))),
+    value("engine-walk", "records/s", Higher, Some((8e6, 15e6))),
+    value("disk-bytes", "per byte of record", Lower, Some((1.08, 1.05))),
+    value("memory-idle", "MiB anonymous", Lower, Some((20.0, 10.0))),
+    value("produce", "records/s", Higher, None),
+    value("produce-p50", "us", Lower, None),
+    value("produce-p99", "us", Lower, None),
+    value("produce-client-cpu", "s of client CPU per million", Lower, None),
+    value("produce-recycled", "records/s", Higher, None),
+    value("produce-os", "records/s", Higher, None),
+    value("produce-1", "records/s", Higher, None),
+    value("produce-1-cpu", "s of server CPU per million", Lower, None),
+    value("produce-1-shard", "records/s", Higher, None),
+    value("produce-64-shards", "records/s", Higher, None),
+    value("produce-256-shards", "records/s", Higher, None),
+    value("put-100", "records/s", Higher, None),
+    value("put-100-cpu", "s of server CPU per million", Lower, None),
+    value("put-1", "records/s", Higher, None),
+    value("put-1-cpu", "s of server CPU per million", Lower, None),
+    value("one-put-p50", "us", Lower, None),
+    value("one-put-p99", "us", Lower, None),
+    value("push-p50", "us", Lower, None),
+    value("push-ack-p50", "us", Lower, None),
+    value("replay", "records/s", Higher, None),
+    value("replay-cpu", "s of server CPU per million", Lower, None),
+    value("replay-stock", "records/s", Higher, None),
+    value("get", "records/s", Higher, None),
+    value("get-cpu", "s of server CPU per million", Lower, None),
+    value("memory-produce", "MiB resident", Lower, None),
+    value("null-swallow", "records/s", Higher, None),
+    value("null-swallow-cpu", "s of server CPU per million", Lower, None),
+    value("null-produce", "records/s", Higher, None),
+    value("null-produce-cpu", "s of server CPU per million", Lower, None),
+    value("null-put-100", "records/s", Higher, None),
+    value("null-put-1", "records/s", Higher, None),
+    value("null-put-1-one-connection", "records/s", Higher, None),
+    value("null-stream", "records/s", Higher, None),
+    value("null-stream-cpu", "s of server CPU per million", Lower, None),
+    value("null-stream-raw", "records/s", Higher, None),
+    value("null-get", "records/s", Higher, None),
+    value("sync-4k-p50", "us", Lower, None),
+    value("sync-4k-p99", "us", Lower, None),
+    value("sync-100k-records", "records/s", Higher, None),
+    value("tcp", "bytes/s", Higher, None),
+    value("engine-synced", "records/s", Higher, None),
+];
+
+/// A figure as it is printed.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) figure: &'static str,
+    /// The median of the rounds.
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) bar: Option<f64>,
+    pub(super) goal: Option<f64>,
+    pub(super) better: Better,
+    /// Whether the median reaches the bar.
+    pub(super) holds: Option<bool>,
+}
+
+/// The figures for which something was measured.
+pub(super) fn rows(samples: &Samples) -> Vec<Row> {
+    let row = |definition: &Definition| {
+        let mut values = samples.of(definition.source);
+        values.sort_by(f64::total_cmp);
+        let value = median(&values)?;
+        let holds = definition.asked.map(|(bar, _)| match definition.better {
+            Higher => value >= bar,
+            Lower => value <= bar,
+        });
+        Some(Row {
+            figure: definition.figure,
+            value,
+            unit: definition.unit,
+            min: *values.first()?,
+            max: *values.last()?,
+            bar: definition.asked.map(|(bar, _)| bar),
+            goal: definition.asked.map(|(_, goal)| goal),
+            better: definition.better,
+            holds,
+        })
+    };
+    DEFINITIONS.iter().filter_map(row).collect()
+}
+
+/// The middle of sorted values.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_taken_within_each_round() {
+        let mut samples = Samples::default();
+        // The machine is twice as fast in the second round.
+        for (ours, reference) in [(80.0, 100.0), (180.0, 200.0), (70.0, 100.0)] {
+            samples.add("produce", ours);
+            samples.add("null-swallow", reference);
+        }
+        let rows = rows(&samples);
+        let row = &rows[0];
+        assert_eq!((row.value, row.min, row.max), (0.8, 0.7, 0.9));
+        assert_eq!(row.holds, Some(false));
+        assert!(rows.iter().any(|row| row.figure == "produce" && row.holds.is_none()));
+    }
+
+    #[test]
+    fn of_two_values_the_median_lies_between() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[1.0, 2.0]), Some(1.5));
+        assert_eq!(median(&[1.0, 2.0, 9.0]), Some(2.0));
+    }
+
+    #[test]
+    fn lower_is_better_where_it_says_so() {
+        let mut samples = Samples::default();
+        samples.add("push-p50", 350.0);
+        samples.add("push-ack-p50", 300.0);
+        let rows = rows(&samples);
+        assert_eq!((rows[0].value, rows[0].holds), (50.0, Some(true)));
+    }
+}

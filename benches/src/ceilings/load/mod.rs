@@ -1,0 +1,190 @@
+//! Loads: what a client does to a server for a while, and what came of it.
+//!
+//! Each drives ours and the servers that do nothing with the same code, connections and calls in
+//! flight. A load warms up first; then, for as long as its window is open, it counts what is
+//! answered, and what both processes spend on it.
+
+mod latency;
+mod put;
+mod read;
+
+use std::time::{Duration, Instant};
+
+use anabranch_proto::v1::streams_client::StreamsClient;
+use anabranch_proto::v1::{CreateStreamRequest, DeleteStreamRequest, PutRecordsRequestEntry};
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use tonic::transport::{Channel, Endpoint};
+
+use super::child::{Child, cpu_seconds};
+
+pub(super) use latency::{one_at_a_time, put_to_push};
+pub(super) use put::{Puts, fill, produce, put_one, put_records, swallow};
+pub(super) use read::{get, replay_by_our_client, replay_raw, replay_stock};
+
+/// Bytes of a record's data; with a key of eight it is 1,024.
+pub(super) const DATA_BYTES: usize = 1016;
+
+/// Records of a page that GetRecords is asked for.
+pub(super) const PAGE_RECORDS: usize = 100;
+
+/// The stream that is put into and read.
+pub(super) const STREAM: &str = "load";
+
+/// Batches that are made before and sent again and again: 64 of them have keys enough for any
+/// number of shards.
+const BATCHES: usize = 64;
+
+/// Time for connections, buffers and the processor's clock to settle.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// When it counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    from: Instant,
+    until: Instant,
+}
+
+impl Window {
+    fn open(seconds: f64) -> Window {
+        let from = Instant::now() + WARM_UP;
+        Window { from, until: from + Duration::from_secs_f64(seconds) }
+    }
+
+    fn holds(self, time: Instant) -> bool {
+        (self.from..self.until).contains(&time)
+    }
+
+    fn is_over(self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    fn seconds(self) -> f64 {
+        (self.until - self.from).as_secs_f64()
+    }
+}
+
+/// What came of a load.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) records: u64,
+    pub(super) seconds: f64,
+    /// Seconds of CPU time in the window.
+    pub(super) server_cpu: f64,
+    pub(super) client_cpu: f64,
+    /// Nanoseconds from the request to its answer.
+    pub(super) latency: Histogram<u64>,
+}
+
+impl Outcome {
+    /// Records per second.
+    pub(super) fn rate(&self) -> f64 {
+        self.records as f64 / self.seconds
+    }
+
+    /// The server's CPU seconds per million records.
+    pub(super) fn server_cpu_per_million(&self) -> f64 {
+        self.server_cpu * 1e6 / self.records.max(1) as f64
+    }
+
+    /// The client's CPU seconds per million records.
+    pub(super) fn client_cpu_per_million(&self) -> f64 {
+        self.client_cpu * 1e6 / self.records.max(1) as f64
+    }
+}
+
+/// Counts of one part of a load.
+pub(super) struct Tally {
+    records: u64,
+    pub(super) latency: Histogram<u64>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Tally {
+        // From a microsecond to a minute, in three digits.
+        let latency = Histogram::new_with_bounds(1_000, 60_000_000_000, 3);
+        Tally { records: 0, latency: latency.expect("these bounds are allowed") }
+    }
+
+    fn note(&mut self, window: Window, sent: Instant, records: usize) {
+        let now = Instant::now();
+        if window.holds(now) {
+            self.records += records as u64;
+            self.latency.saturating_record(now.duration_since(sent).as_nanos() as u64);
+        }
+    }
+
+    fn add(&mut self, other: &Tally) {
+        self.records += other.records;
+        self.latency.add(&other.latency).expect("all have the same bounds");
+    }
+}
+
+/// What both sides spend while the window is open.
+async fn spent(child: &Child, window: Window) -> Result<(f64, f64)> {
+    tokio::time::sleep_until(window.from.into()).await;
+    let before = (child.cpu_seconds()?, cpu_seconds("self")?);
+    tokio::time::sleep_until(window.until.into()).await;
+    let after = (child.cpu_seconds()?, cpu_seconds("self")?);
+    Ok((after.0 - before.0, after.1 - before.1))
+}
+
+fn outcome(window: Window, tally: Tally, spent: (f64, f64)) -> Outcome {
+    Outcome {
+        records: tally.records,
+        seconds: window.seconds(),
+        server_cpu: spent.0,
+        client_cpu: spent.1,
+        latency: tally.latency,
+    }
+}
+
+/// What frames and windows a client has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Settings {
+    /// Those of our client.
+    Ours,
+    /// tonic's, which are those of most languages: frames of 16 KiB.
+    Stock,
+}
+
+/// Opens a connection of its own.
+pub(super) async fn connect(child: &Child, settings: Settings) -> Result<StreamsClient<Channel>> {
+    let endpoint = Endpoint::from_shared(child.url())?.tcp_nodelay(true);
+    let endpoint = match settings {
+        Settings::Stock => endpoint,
+        Settings::Ours => endpoint
+            .max_frame_size(1 << 20)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20),
+    };
+    let channel = endpoint.connect().await.context("cannot connect to a server")?;
+    Ok(StreamsClient::new(channel).max_decoding_message_size(32 << 20))
+}
+
+/// Makes the stream that is put into.
+pub(super) async fn create(child: &Child, shards: u32) -> Result<()> {
+    let request = CreateStreamRequest { stream_name: STREAM.to_owned(), shard_count: shards };
+    connect(child, Settings::Stock).await?.create_stream(request).await?;
+    Ok(())
+}
+
+/// Deletes that stream; its segments become spares.
+pub(super) async fn delete(child: &Child) -> Result<()> {
+    let request =
+        DeleteStreamRequest { stream_name: STREAM.to_owned(), ..DeleteStreamRequest::default() };
+    connect(child, Settings::Stock).await?.delete_stream(request).await?;
+    Ok(())
+}
+
+/// Batches of `records` each, of keys that spread over all shards.
+fn batches(records: usize) -> Vec<Vec<PutRecordsRequestEntry>> {
+    let data = Bytes::from(vec![b'x'; DATA_BYTES]);
+    let entry = |number: usize| PutRecordsRequestEntry {
+        data: data.clone(),
+        partition_key: format!("{number:08}"),
+        explicit_hash_key: None,
+    };
+    (0..BATCHES).map(|batch| (0..records).map(|i| entry(batch * records + i)).collect()).collect()
+}

@@ -1,0 +1,202 @@
+//! Putting records, as fast as a bounded number of calls in flight allows.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use anabranch_proto::v1::streams_client::StreamsClient;
+use anabranch_proto::v1::{ProduceRequest, PutRecordRequest, PutRecordsRequest};
+use anyhow::{Context, Result, ensure};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::super::child::Child;
+use super::super::null::stubs::streams_client::StreamsClient as SwallowClient;
+use super::{Outcome, STREAM, Settings, Tally, Window, batches, connect, outcome, spent};
+
+/// How records are put.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Puts {
+    /// Records of a message or call.
+    pub(in super::super) batch: usize,
+    /// Messages or calls under way, over all connections.
+    pub(in super::super) in_flight: usize,
+    pub(in super::super) connections: usize,
+    pub(in super::super) seconds: f64,
+}
+
+/// By `Produce`: a stream of batches, each of which is acknowledged.
+pub(in super::super) async fn produce(child: &Child, puts: Puts) -> Result<Outcome> {
+    let clients = connections(child, puts).await?;
+    let window = Window::open(puts.seconds);
+    let mut parts = JoinSet::new();
+    for client in clients {
+        let in_flight = puts.in_flight / puts.connections;
+        parts.spawn(produce_on(client, puts.batch, in_flight, window));
+    }
+    finish(child, window, parts).await
+}
+
+async fn produce_on(
+    mut client: StreamsClient<Channel>,
+    batch: usize,
+    in_flight: usize,
+    window: Window,
+) -> Result<Tally> {
+    let batches = batches(batch);
+    let request = |number: usize| ProduceRequest {
+        // The first names the stream for all.
+        stream_name: if number == 0 { STREAM.to_owned() } else { String::new() },
+        records: batches[number % batches.len()].clone(),
+    };
+    let (sender, receiver) = mpsc::channel(in_flight);
+    let mut sent = VecDeque::with_capacity(in_flight);
+    for number in 0..in_flight {
+        sender.try_send(request(number))?;
+        sent.push_back(Instant::now());
+    }
+    let mut answers = client.produce(ReceiverStream::new(receiver)).await?.into_inner();
+    let mut tally = Tally::new();
+    let mut number = in_flight;
+    while !window.is_over() {
+        let answer = answers.message().await?.context("the answers ended")?;
+        ensure!(answer.failures.is_empty(), "records were refused: {:?}", answer.failures);
+        tally.note(window, sent.pop_front().context("an answer too many")?, batch);
+        sender.try_send(request(number))?;
+        sent.push_back(Instant::now());
+        number += 1;
+    }
+    Ok(tally)
+}
+
+/// By calls of PutRecords.
+pub(in super::super) async fn put_records(child: &Child, puts: Puts) -> Result<Outcome> {
+    let clients = connections(child, puts).await?;
+    let window = Window::open(puts.seconds);
+    let mut parts = JoinSet::new();
+    for call in 0..puts.in_flight {
+        let mut client = clients[call % clients.len()].clone();
+        parts.spawn(async move {
+            let (mut tally, batches) = (Tally::new(), batches(puts.batch));
+            let mut number = call;
+            while !window.is_over() {
+                let records = batches[number % batches.len()].clone();
+                number += 1;
+                let request = PutRecordsRequest { stream_name: STREAM.to_owned(), records };
+                let sent = Instant::now();
+                let answer = client.put_records(request).await?.into_inner();
+                ensure!(answer.failed_record_count == 0, "records were refused");
+                tally.note(window, sent, puts.batch);
+            }
+            Ok(tally)
+        });
+    }
+    finish(child, window, parts).await
+}
+
+/// By calls of PutRecord.
+pub(in super::super) async fn put_one(child: &Child, puts: Puts) -> Result<Outcome> {
+    let clients = connections(child, puts).await?;
+    let window = Window::open(puts.seconds);
+    let mut parts = JoinSet::new();
+    for call in 0..puts.in_flight {
+        let mut client = clients[call % clients.len()].clone();
+        parts.spawn(async move {
+            let (mut tally, records) = (Tally::new(), batches(1));
+            let mut number = call;
+            while !window.is_over() {
+                let record = records[number % records.len()][0].clone();
+                number += 1;
+                let request = PutRecordRequest {
+                    stream_name: STREAM.to_owned(),
+                    data: record.data,
+                    partition_key: record.partition_key,
+                    ..PutRecordRequest::default()
+                };
+                let sent = Instant::now();
+                client.put_record(request).await?;
+                tally.note(window, sent, 1);
+            }
+            Ok(tally)
+        });
+    }
+    finish(child, window, parts).await
+}
+
+/// By a stream of batches that is answered at its end alone: only a server that does nothing can
+/// offer that. Everything from the first message on counts, as nobody tells what has arrived.
+pub(in super::super) async fn swallow(child: &Child, puts: Puts) -> Result<Outcome> {
+    let channel = tonic::transport::Endpoint::from_shared(child.url())?;
+    let channel = channel.tcp_nodelay(true).connect().await?;
+    let mut client = SwallowClient::new(channel);
+    let (sender, receiver) = mpsc::channel(puts.in_flight);
+    let before = (child.cpu_seconds()?, super::cpu_seconds("self")?);
+    let begun = Instant::now();
+    let answer = tokio::spawn(async move { client.swallow(ReceiverStream::new(receiver)).await });
+    let batches = batches(puts.batch);
+    let mut messages = 0;
+    while begun.elapsed().as_secs_f64() < puts.seconds {
+        let records = batches[messages % batches.len()].clone();
+        sender.send(ProduceRequest { stream_name: String::new(), records }).await?;
+        messages += 1;
+    }
+    drop(sender);
+    answer.await??;
+    Ok(Outcome {
+        records: (messages * puts.batch) as u64,
+        seconds: begun.elapsed().as_secs_f64(),
+        server_cpu: child.cpu_seconds()? - before.0,
+        client_cpu: super::cpu_seconds("self")? - before.1,
+        latency: Tally::new().latency,
+    })
+}
+
+async fn connections(child: &Child, puts: Puts) -> Result<Vec<StreamsClient<Channel>>> {
+    let mut clients = Vec::new();
+    for _ in 0..puts.connections {
+        clients.push(connect(child, Settings::Ours).await?);
+    }
+    Ok(clients)
+}
+
+async fn finish(
+    child: &Child,
+    window: Window,
+    mut parts: JoinSet<Result<Tally>>,
+) -> Result<Outcome> {
+    let spent = spent(child, window).await?;
+    let mut tally = Tally::new();
+    while let Some(part) = parts.join_next().await {
+        tally.add(&part??);
+    }
+    Ok(outcome(window, tally, spent))
+}
+
+/// Puts so many records, in batches of 250.
+pub(in super::super) async fn fill(child: &Child, records: u64) -> Result<()> {
+    const BATCH: usize = 250;
+    const IN_FLIGHT: usize = 8;
+    let mut client = connect(child, Settings::Ours).await?;
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let feed = tokio::spawn(async move {
+        let batches = batches(BATCH);
+        for number in 0..records as usize / BATCH {
+            let records = batches[number % batches.len()].clone();
+            let request = ProduceRequest { stream_name: STREAM.to_owned(), records };
+            if sender.send(request).await.is_err() {
+                // The answers tell why.
+                break;
+            }
+        }
+    });
+    let mut answers = client.produce(ReceiverStream::new(receiver)).await?.into_inner();
+    let mut put = 0;
+    while let Some(answer) = answers.message().await? {
+        ensure!(answer.failures.is_empty(), "records were refused: {:?}", answer.failures);
+        put += answer.sequence_numbers.len() as u64;
+    }
+    feed.await?;
+    ensure!(put == records, "{put} of {records} records were put");
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Reading what was put: by page, and pushed.
+
+use std::time::Instant;
+
+use anabranch_client::{Client, Item, Position};
+use anabranch_proto::v1::streams_client::StreamsClient;
+use anabranch_proto::v1::{
+    GetRecordsRequest, GetShardIteratorRequest, RegisterStreamConsumerRequest, ShardIteratorType,
+    StartingPosition, SubscribeToShardRequest,
+};
+use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use super::super::child::Child;
+use super::{
+    Outcome, PAGE_RECORDS, STREAM, Settings, Tally, Window, connect, cpu_seconds, outcome, spent,
+};
+
+/// The shard that is read: streams that are read have one.
+pub(super) const SHARD: &str = "shardId-000000000000";
+
+/// By `in_flight` readers that page through the shard with GetRecords, from the start again when
+/// they are at the tip. A server that does nothing has no end.
+pub(in super::super) async fn get(
+    child: &Child,
+    in_flight: usize,
+    is_null: bool,
+    seconds: f64,
+) -> Result<Outcome> {
+    let client = connect(child, Settings::Ours).await?;
+    let first = if is_null { String::new() } else { oldest(client.clone()).await? };
+    let window = Window::open(seconds);
+    let mut parts = JoinSet::new();
+    for _ in 0..in_flight {
+        let (mut client, first) = (client.clone(), first.clone());
+        parts.spawn(async move {
+            let (mut tally, mut iterator) = (Tally::new(), first.clone());
+            while !window.is_over() {
+                let request = GetRecordsRequest {
+                    shard_iterator: std::mem::take(&mut iterator),
+                    limit: Some(PAGE_RECORDS as u32),
+                    ..GetRecordsRequest::default()
+                };
+                let sent = Instant::now();
+                let page = client.get_records(request).await?.into_inner();
+                tally.note(window, sent, page.records.len());
+                iterator = match page.records.len() {
+                    PAGE_RECORDS => page.next_shard_iterator,
+                    _ => first.clone(),
+                };
+            }
+            anyhow::Ok(tally)
+        });
+    }
+    let spent = spent(child, window).await?;
+    let mut tally = Tally::new();
+    while let Some(part) = parts.join_next().await {
+        tally.add(&part??);
+    }
+    Ok(outcome(window, tally, spent))
+}
+
+async fn oldest(mut client: StreamsClient<Channel>) -> Result<String> {
+    let request = GetShardIteratorRequest {
+        stream_name: STREAM.to_owned(),
+        shard_id: SHARD.to_owned(),
+        shard_iterator_type: ShardIteratorType::TrimHorizon.into(),
+        ..GetShardIteratorRequest::default()
+    };
+    Ok(client.get_shard_iterator(request).await?.into_inner().shard_iterator)
+}
+
+/// By our client: pushed from the oldest record to the tip.
+pub(in super::super) async fn replay_by_our_client(child: &Child, records: u64) -> Result<Outcome> {
+    let client = Client::connect(&child.url()).await?;
+    register(child, "ours").await?;
+    let before = (child.cpu_seconds()?, cpu_seconds("self")?);
+    let begun = Instant::now();
+    let reader = client.read(STREAM).from(Position::TrimHorizon).push("ours").until_tip(true);
+    let mut reader = reader.start().await?;
+    let mut read = 0;
+    while let Some(item) = reader.next().await {
+        match item? {
+            Item::Batch(batch) => read += batch.records.len() as u64,
+            Item::Damage(damage) => anyhow::bail!("records are damaged: {}", damage.loss),
+        }
+    }
+    ensure!(read == records, "{read} of {records} records were pushed");
+    since(child, before, begun, read)
+}
+
+/// By a client as tonic and prost make it, from a server of ours: pushed until `records` have
+/// come.
+pub(in super::super) async fn replay_stock(child: &Child, records: u64) -> Result<Outcome> {
+    // One of its own: a second subscription of a name within five seconds is refused.
+    register(child, "stock").await?;
+    replay(child, Settings::Stock, records).await
+}
+
+/// The same from a server that does nothing, and with the settings of either.
+pub(in super::super) async fn replay_raw(
+    child: &Child,
+    settings: Settings,
+    records: u64,
+) -> Result<Outcome> {
+    replay(child, settings, records).await
+}
+
+async fn replay(child: &Child, settings: Settings, records: u64) -> Result<Outcome> {
+    let mut client = connect(child, settings).await?;
+    let before = (child.cpu_seconds()?, cpu_seconds("self")?);
+    let begun = Instant::now();
+    let request = SubscribeToShardRequest {
+        stream_name: STREAM.to_owned(),
+        consumer_name: "stock".to_owned(),
+        shard_id: SHARD.to_owned(),
+        starting_position: Some(StartingPosition {
+            r#type: ShardIteratorType::TrimHorizon.into(),
+            ..StartingPosition::default()
+        }),
+        ..SubscribeToShardRequest::default()
+    };
+    let mut events = client.subscribe_to_shard(request).await?.into_inner();
+    let mut read = 0;
+    while read < records {
+        let event = events.message().await?.context("the events ended")?;
+        read += event.records.len() as u64;
+    }
+    since(child, before, begun, read)
+}
+
+pub(super) async fn register(child: &Child, consumer: &str) -> Result<()> {
+    let mut client = connect(child, Settings::Stock).await?;
+    let request = RegisterStreamConsumerRequest {
+        stream_name: STREAM.to_owned(),
+        consumer_name: consumer.to_owned(),
+        ..RegisterStreamConsumerRequest::default()
+    };
+    match client.register_stream_consumer(request).await {
+        // It is there from an earlier replay.
+        Err(status) if status.code() == tonic::Code::AlreadyExists => Ok(()),
+        Err(status) => Err(status.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn since(child: &Child, before: (f64, f64), begun: Instant, records: u64) -> Result<Outcome> {
+    Ok(Outcome {
+        records,
+        seconds: begun.elapsed().as_secs_f64(),
+        server_cpu: child.cpu_seconds()? - before.0,
+        client_cpu: cpu_seconds("self")? - before.1,
+        latency: Tally::new().latency,
+    })
+}

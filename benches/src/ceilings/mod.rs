@@ -1,0 +1,150 @@
+//! `ceilings`: what the server reaches of what is possible here.
+//!
+//! ```text
+//!   raw      write + fdatasync, loopback TCP          no server at all
+//!   null     gRPC, and a handler that does nothing    stock (tonic as it comes), tuned (our port)
+//!   ours     the server, and the engine alone
+//! ```
+//!
+//! On a machine that others use, too, absolute figures drift by a third between two runs. So each
+//! round measures a figure and its reference seconds apart, the figure is their ratio within the
+//! round, and what is printed is the median of the rounds with its spread. Servers are processes
+//! of their own: what they cost is read from `/proc`.
+
+mod child;
+mod engine;
+mod figure;
+mod group;
+mod load;
+mod null;
+mod raw;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use child::PROGRAM;
+use figure::{Samples, rows};
+use group::{Bench, GROUPS, Group};
+use null::Shape;
+
+/// Bytes that a round has on the disk at a time, at most.
+const DISK_BYTES: u64 = 8 << 30;
+
+/// How close the server comes to what this machine and gRPC can do at best
+#[derive(Parser, Debug)]
+#[command(name = "ceilings", args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// Rounds; a figure is the median of as many values
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// Seconds for which each load is counted
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.5)]
+    seconds: f64,
+
+    /// Measures only these groups; --list names them
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Lists the groups, and measures nothing
+    #[arg(long)]
+    list: bool,
+
+    /// Where data directories are made and removed again: a real disk, with 8 GiB free
+    #[arg(long, value_name = "DIR", default_value = "target")]
+    dir: PathBuf,
+
+    /// Writes the figures as JSON: an array with an object for each
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Draws the figures against their bars
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Role {
+    /// A server that does nothing
+    #[command(hide = true)]
+    NullServer { shape: Shape },
+}
+
+/// Measures, prints, and says by the exit code whether every bar is reached: 0 if so, 1 if one is
+/// missed, 2 if something could not be measured.
+pub fn main(arguments: &Arguments) -> ExitCode {
+    let done = match &arguments.role {
+        Some(Role::NullServer { shape }) => null::serve(*shape).map(|()| true),
+        None if arguments.list => {
+            for group in GROUPS {
+                println!("{:<10} {}", group.name, group.about);
+            }
+            Ok(true)
+        }
+        None => measure(arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ceilings: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<bool> {
+    let groups = chosen(&arguments.only)?;
+    ensure!(arguments.seconds > 0.0 && arguments.seconds <= 60.0, "--seconds is 60 at most");
+    std::fs::create_dir_all(&arguments.dir)
+        .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    let disk = rustix::fs::statvfs(&arguments.dir)?;
+    ensure!(
+        disk.f_bavail * disk.f_frsize >= DISK_BYTES,
+        "{} has less than 8 GiB free; choose another place with --dir",
+        arguments.dir.display()
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let bench = Bench { runtime: &runtime, dir: &arguments.dir, seconds: arguments.seconds };
+    let bar = ProgressBar::new(u64::from(arguments.rounds) * groups.len() as u64);
+    let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {pos}/{len} {msg}");
+    bar.set_style(style?);
+    let mut samples = Samples::default();
+    for round in 1..=arguments.rounds {
+        for group in &groups {
+            bar.set_message(format!("round {round}, {}", group.name));
+            (group.run)(&bench, &mut samples)
+                .with_context(|| format!("round {round}, {}", group.name))?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let rows = rows(&samples);
+    print!("{}", report::words(&rows));
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(&rows)? + "\n";
+        std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = &arguments.svg {
+        report::draw(&rows, file)
+            .map_err(|error| anyhow::anyhow!("cannot draw {}: {error}", file.display()))?;
+    }
+    Ok(rows.iter().all(|row| row.holds != Some(false)))
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Group>> {
+    let unknown = only.iter().find(|name| !GROUPS.iter().any(|group| group.name == name.as_str()));
+    if let Some(unknown) = unknown {
+        anyhow::bail!("there is no group {unknown}; --list names them");
+    }
+    let is_chosen = |group: &&Group| only.is_empty() || only.iter().any(|name| name == group.name);
+    Ok(GROUPS.iter().filter(is_chosen).collect())
+}
