@@ -99,7 +99,7 @@ pub(super) const READERS: Check = Check {
 /// Adds the violations of a tally, and what they were.
 fn violations(figures: &mut Figures, name: &str, tally: &Tally) {
     figures.zero(name, tally.violations());
-    tally.examples().into_iter().for_each(|example| figures.remark(example));
+    figures.remark_all(tally.examples());
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]

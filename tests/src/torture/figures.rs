@@ -109,6 +109,11 @@ impl Figures {
         self.remarks.push(line.into());
     }
 
+    /// Adds such lines.
+    pub fn remark_all(&mut self, lines: impl IntoIterator<Item = impl Into<String>>) {
+        self.remarks.extend(lines.into_iter().map(Into::into));
+    }
+
     /// All figures, in the order in which they were added.
     pub fn iter(&self) -> std::slice::Iter<'_, Figure> {
         self.figures.iter()

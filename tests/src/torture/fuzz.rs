@@ -34,7 +34,7 @@ fn run(plan: &Plan) -> Result<Figures> {
         let found = fuzz(target, target.changes * times, plan);
         figures.told(format!("inputs, {}", target.name), found.cases());
         figures.zero(format!("promises broken, {}", target.name), found.violations());
-        found.examples().into_iter().for_each(|example| figures.remark(example));
+        figures.remark_all(found.examples());
     }
     Ok(figures)
 }

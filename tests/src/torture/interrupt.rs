@@ -118,16 +118,23 @@ fn clean_up() {
         }
     }
     for path in running.scratch.drain(..) {
-        // A server may be writing there for as long as we are: it is tried for a moment.
-        let is_gone = || std::fs::remove_dir_all(&path).is_ok() || !path.exists();
-        let mut tries = (0..20).map(|_| is_gone());
-        while tries.next() == Some(false) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        if path.exists() {
+        if !is_removed(&path) {
             say(&format!("{} is left behind", path.display()));
         }
     }
+}
+
+/// Removes a directory. A server may be writing there for as long as we are: it is tried for a
+/// moment.
+fn is_removed(path: &Path) -> bool {
+    (0..20).any(|turn| {
+        if turn > 0 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // Whether that has worked is seen from what is there.
+        let _ = std::fs::remove_dir_all(path);
+        !path.exists()
+    })
 }
 
 /// Says it, if somebody listens still: who has sent the signal may have closed our output before.

@@ -102,9 +102,7 @@ impl Tally {
         let all = (self.cuts + self.cuts_in_start + self.second_cuts).max(1);
         let seconds = self.millis as f64 / 1000.0 / all as f64;
         figures.add("time of a cut", seconds, "s", Bar::Told);
-        for remark in self.remarks {
-            figures.remark(remark);
-        }
+        figures.remark_all(self.remarks);
         figures
     }
 }

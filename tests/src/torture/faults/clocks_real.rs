@@ -68,7 +68,7 @@ fn run(plan: &Plan) -> Result<Figures> {
         .collect();
     pairs.sort_by_key(|pair| pair.is_swept == [false; 2]);
     plan.total(pairs.len() as u64);
-    let library = library()?;
+    let preloaded = library()?;
     let (tally, next) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
     let work = || -> Result<()> {
         loop {
@@ -76,7 +76,7 @@ fn run(plan: &Plan) -> Result<Figures> {
             let Some(pair) = pairs.get(number) else { return Ok(()) };
             let dir = plan.scratch().join(format!("life-{number}"));
             std::fs::create_dir(&dir)?;
-            let mut life = Life { library: &library, dir, next: 1, tally: Tally::default() };
+            let mut life = Life { preloaded: &preloaded, dir, next: 1, tally: Tally::default() };
             let Pair { start, jump, .. } = pair;
             let lived = life.run(*pair);
             lived.with_context(|| format!("a clock at {start} that jumps to {jump}"))?;
@@ -103,9 +103,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     figures.told("alarms seen", tally.alarms);
     figures.zero("jumps without an alarm", tally.unalarmed);
     figures.told("records acknowledged", tally.acknowledged);
-    for remark in tally.remarks {
-        figures.remark(remark);
-    }
+    figures.remark_all(tally.remarks);
     Ok(figures)
 }
 
@@ -133,7 +131,8 @@ fn library() -> Result<PathBuf> {
 }
 
 struct Life<'a> {
-    library: &'a Path,
+    /// What stands between the server and the clock.
+    preloaded: &'a Path,
     dir: PathBuf,
     next: u64,
     tally: Tally,
@@ -191,7 +190,7 @@ impl Life<'_> {
         self.set(clock)?;
         let mut command: Command = program();
         command
-            .env("LD_PRELOAD", self.library)
+            .env("LD_PRELOAD", self.preloaded)
             .env("FAKETIME_TIMESTAMP_FILE", self.clock())
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");

@@ -8,7 +8,7 @@
 
 use anabranch_engine::fs::Fault;
 
-use super::full_disk::durability;
+use super::places::durability;
 use crate::torture::strict::life::{Life, Lived, Stop};
 use crate::torture::strict::tally::Tally;
 use crate::torture::strict::trouble::Trouble;

@@ -8,12 +8,11 @@
 //! its turn, a refusal is a broken promise. Then come disks that are filled with records to the
 //! last byte and freed, again and again: see [`fills`](super::fills).
 
-use anabranch_engine::Durability;
 use anabranch_engine::fs::{Fault, Op};
 use anyhow::Result;
 
 use super::fills::{Filled, fill_and_free};
-use super::places::{Came, Sums, sweep};
+use super::places::{Came, Sums, durability, sweep};
 use crate::torture::strict::life::{Life, Lived, Stop};
 use crate::torture::strict::script;
 use crate::torture::strict::trouble::Trouble;
@@ -75,11 +74,6 @@ fn figures(sums: &Sums, goal: u64, filled: &Filled, fills: u64) -> Figures {
     figures.told("errors that clients were told", tally.errors);
     figures.zero("logs halted by a full disk", tally.halted);
     figures
-}
-
-/// Both modes, by turns.
-pub(super) fn durability(seed: u64) -> Durability {
-    if seed.is_multiple_of(2) { Durability::Os } else { Durability::Fsync }
 }
 
 /// All faults of a life.
@@ -152,17 +146,9 @@ impl Cycle {
             script::go_on(life)?;
         }
         life.trouble = Trouble::None;
-        match self.is_cut[0] || !is_up {
-            true => life.cut()?,
-            false => life.stop()?,
-        }
-        life.open()?;
+        life.restart(self.is_cut[0] || !is_up)?;
         script::go_on(life)?;
-        match self.is_cut[1] {
-            true => life.cut()?,
-            false => life.stop()?,
-        }
-        life.open()
+        life.restart(self.is_cut[1])
     }
 }
 

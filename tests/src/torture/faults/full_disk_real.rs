@@ -80,9 +80,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     figures.told("deletions that the full disk refused", tally.deletions_refused);
     let slowest = tally.slowest.as_secs_f64() * 1000.0;
     figures.add("slowest resumption", slowest, "ms", Bar::AtMost(1000.0));
-    for remark in tally.remarks {
-        figures.remark(remark);
-    }
+    figures.remark_all(tally.remarks);
     Ok(figures)
 }
 

@@ -2,12 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use anabranch_engine::Durability;
 use anabranch_engine::fs::Op;
 use parking_lot::Mutex;
 
 use crate::torture::strict::life::{Life, Lived};
 use crate::torture::strict::tally::Tally;
 use crate::torture::{Figures, Plan};
+
+/// The mode of a life: both, by turns.
+pub(super) fn durability(seed: u64) -> Durability {
+    if seed.is_multiple_of(2) { Durability::Os } else { Durability::Fsync }
+}
 
 /// What came of a life with a fault.
 pub(super) struct Came {

@@ -1,5 +1,5 @@
-//! Row R7. Every read of a life fails once, or returns one wrong bit: during recovery, while serving, in
-//! the background.
+//! Row R7. Every read of a life fails once, or returns one wrong bit: during recovery, while
+//! serving, in the background.
 //!
 //! What a reader is given is right or it is an error, recovery cuts nothing that it could not
 //! read, and when everything can be read again, everything is there. A start that could not read
@@ -14,11 +14,10 @@
 //! may end the process: the library looks at the checksums when it opens the file, and trusts
 //! its pages from then on.
 
-use anabranch_engine::Durability;
 use anabranch_engine::fs::Fault;
 use anyhow::Result;
 
-use super::places::{Came, Sums, sweep};
+use super::places::{Came, Sums, durability, sweep};
 use crate::torture::strict::life::{Life, Lived, Stop};
 use crate::torture::strict::script;
 use crate::torture::strict::trouble::Trouble;
@@ -37,7 +36,6 @@ pub(in crate::torture) const CHECK: Check = Check {
 #[derive(Clone, Copy, Debug)]
 struct Cycle {
     seed: u64,
-    durability: Durability,
     /// The read, counted over the whole life.
     place: u64,
     /// It returns a wrong bit, and otherwise fails.
@@ -60,10 +58,6 @@ fn figures(sums: &Sums, goal: u64) -> Figures {
     figures
 }
 
-fn durability(seed: u64) -> Durability {
-    if seed.is_multiple_of(2) { Durability::Os } else { Durability::Fsync }
-}
-
 /// The reads of a life without trouble, each with whether it is to fail or to be flipped.
 fn places(seed: u64) -> Result<Vec<(u64, bool)>, String> {
     let mut life = Life::new(seed, durability(seed));
@@ -84,11 +78,11 @@ fn places(seed: u64) -> Result<Vec<(u64, bool)>, String> {
 impl Cycle {
     fn new(seed: u64, turn: u64, (place, is_flipped): (u64, bool)) -> Cycle {
         let is_cut = (seed + turn).is_multiple_of(3);
-        Cycle { seed, durability: durability(seed), place, is_flipped, is_cut }
+        Cycle { seed, place, is_flipped, is_cut }
     }
 
     fn run(self) -> Came {
-        let mut life = Life::new(self.seed, self.durability);
+        let mut life = Life::new(self.seed, durability(self.seed));
         life.trouble = Trouble::Reads;
         let nth = self.place + 1;
         life.world.fs.inject(match self.is_flipped {

@@ -6,11 +6,10 @@
 //! operations, the very next one among them. Then the fault is over, the engine is opened again,
 //! which reads the disk again, and everything acknowledged is there and takes records.
 
-use anabranch_engine::Durability;
 use anabranch_engine::fs::{Fault, Op};
 use anyhow::Result;
 
-use super::places::{Came, Sums, sweep};
+use super::places::{Came, Sums, durability, sweep};
 use crate::torture::strict::life::{Life, Lived, Stop};
 use crate::torture::strict::script;
 use crate::torture::strict::trouble::Trouble;
@@ -32,7 +31,6 @@ const AFTERMATHS: u64 = 4;
 #[derive(Clone, Copy, Debug)]
 struct Cycle {
     seed: u64,
-    durability: Durability,
     /// The operation that fails, counted over all kinds.
     place: u64,
     /// How many operations later the power goes; 0 is the very next one.
@@ -71,11 +69,6 @@ fn figures(sums: &Sums, goal: u64) -> Figures {
     figures
 }
 
-/// Both modes, by turns.
-fn durability(seed: u64) -> Durability {
-    if seed.is_multiple_of(2) { Durability::Os } else { Durability::Fsync }
-}
-
 /// The operations of a life without trouble.
 fn places(seed: u64) -> Result<u64, String> {
     let mut life = Life::new(seed, durability(seed));
@@ -94,11 +87,11 @@ impl Cycle {
         };
         let is_full = (seed + place).is_multiple_of(5);
         let is_cut = [turn.is_multiple_of(3), (seed + turn).is_multiple_of(2)];
-        Cycle { seed, durability: durability(seed), place, cut_after, is_full, is_cut }
+        Cycle { seed, place, cut_after, is_full, is_cut }
     }
 
     fn run(self) -> Came {
-        let mut life = Life::new(self.seed, self.durability);
+        let mut life = Life::new(self.seed, durability(self.seed));
         life.trouble = Trouble::Errors;
         life.world.fs.inject(Fault::NthFails { nth: self.place + 1, is_full: self.is_full });
         if let Some(after) = self.cut_after {
@@ -126,11 +119,7 @@ impl Cycle {
         life.trouble = Trouble::None;
         life.open()?;
         script::go_on(life)?;
-        match self.is_cut[1] {
-            true => life.cut()?,
-            false => life.stop()?,
-        }
-        life.open()
+        life.restart(self.is_cut[1])
     }
 }
 

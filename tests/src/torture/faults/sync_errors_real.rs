@@ -86,9 +86,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     figures.zero("syncs tried again", tally.retried);
     figures.zero("acknowledged and lost", tally.lost);
     figures.told("records acknowledged", tally.acknowledged);
-    for remark in tally.remarks {
-        figures.remark(remark);
-    }
+    figures.remark_all(tally.remarks);
     Ok(figures)
 }
 

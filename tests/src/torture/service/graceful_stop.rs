@@ -245,9 +245,7 @@ impl Stops {
         ] {
             figures.add(name, largest(times), "s", Bar::AtMost(bar));
         }
-        for remark in tally.remarks() {
-            figures.remark(remark.clone());
-        }
+        figures.remark_all(tally.remarks());
         figures
     }
 }

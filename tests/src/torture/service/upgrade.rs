@@ -58,9 +58,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     figures.zero("damage", seen.damage);
     figures.told("records put", seen.put);
     figures.zero("lost", seen.lost);
-    for remark in seen.remarks {
-        figures.remark(remark);
-    }
+    figures.remark_all(seen.remarks);
     Ok(figures)
 }
 

@@ -280,6 +280,15 @@ impl Life {
         Ok(())
     }
 
+    /// The power goes, or else the engine is stopped; and then it starts.
+    pub(in crate::torture) fn restart(&mut self, is_cut: bool) -> Lived {
+        match is_cut {
+            true => self.cut()?,
+            false => self.stop()?,
+        }
+        self.open()
+    }
+
     /// Lets go of everything that belongs to the process.
     fn end(&mut self, is_cut: bool) -> Lived {
         self.tickets.clear();

@@ -62,7 +62,7 @@ fn run(plan: &Plan) -> Result<Figures> {
     let mut figures = Figures::default();
     figures.told("unclean tails", tails.cases());
     figures.zero("of them lost what was shown, or brought back what was cut", tails.violations());
-    tails.examples().into_iter().for_each(|example| figures.remark(example));
+    figures.remark_all(tails.examples());
     Ok(figures)
 }
 
