@@ -44,7 +44,8 @@ pub struct Config {
     pub durability: Durability,
     /// How segments are read.
     pub read_mode: ReadMode,
-    /// Mebibytes that requests may hold in memory, all together.
+    /// MiB that requests may hold in memory until they are answered, all together: 16 at least,
+    /// 128 by default. A call that finds too little left is throttled and may try again.
     pub request_mib: u32,
     /// The account in ARNs: twelve digits.
     pub account_id: String,

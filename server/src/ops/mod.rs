@@ -62,7 +62,8 @@ pub struct OpsOptions {
     pub owner: Owner,
     /// How durable the engine was told to be, for the metrics.
     pub durability: Durability,
-    /// Bytes that requests may hold in memory, all together.
+    /// Bytes that requests may hold in memory until they are answered, all together. A call that
+    /// finds too few left is throttled, unless it is small: 64 KiB are given to each.
     pub request_bytes_max: usize,
 }
 

@@ -9,8 +9,9 @@
 //!
 //! The first half, [`Staged::new`], never waits: it appends every run whose shard has room. A
 //! run that found none is tried again by [`Staged::find_room`], which needs the records once
-//! more, and for a call of its own only where the [`WaitingRoom`] has a place for it. From then on a [`Staged`] owns nothing but tickets and is a future of its
-//! [`Outcome`], so that a pipeline can hold many of them.
+//! more, and for a call of its own only where the [`WaitingRoom`] has a place for it. From then
+//! on a [`Staged`] owns nothing but tickets and is a future of its [`Outcome`], so that a
+//! pipeline can hold many of them.
 //!
 //! Records of one batch for one shard keep their order, and so do batches that are staged one
 //! after the other.
