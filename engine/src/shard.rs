@@ -85,7 +85,8 @@ struct Staging {
     count: u32,
     first_arrival_ms: u64,
     last_arrival_ms: u64,
-    waiters: Vec<Outcome>,
+    /// For everyone whose records are staged.
+    outcome: Option<Outcome>,
     /// The next record's number.
     next: SequenceNumber,
     /// The other buffer, while it is not being committed.
@@ -146,7 +147,7 @@ impl Shard {
                 count: 0,
                 first_arrival_ms: 0,
                 last_arrival_ms,
-                waiters: Vec::new(),
+                outcome: None,
                 next: recovered.next,
                 idle_buffer: Vec::new(),
                 writer: Some(writer),
@@ -244,8 +245,8 @@ impl Shard {
             staging.next = staging.next.next();
         }
         staging.count += count;
-        let (ticket, outcome) = AppendTicket::new(first, u64::from(count));
-        staging.waiters.push(outcome);
+        let outcome = staging.outcome.get_or_insert_with(Outcome::new);
+        let ticket = outcome.ticket(first, u64::from(count));
         let is_due = !staging.is_queued && staging.writer.is_some();
         staging.is_queued |= is_due;
         drop(guard);

@@ -17,7 +17,7 @@ use crate::stats::add;
 
 impl Shard {
     fn commit_staged(self: &Arc<Self>) {
-        let (mut writer, mut batch, mut waiters) = {
+        let (mut writer, mut batch, mut tickets) = {
             let mut staging = self.staging.lock();
             staging.is_queued = false;
             if staging.buffer.is_empty() {
@@ -32,15 +32,17 @@ impl Shard {
                 first_arrival_ms: staging.first_arrival_ms,
                 last_arrival_ms: staging.last_arrival_ms,
             };
-            (writer, batch, std::mem::take(&mut staging.waiters))
+            (writer, batch, staging.outcome.take())
         };
         let staged = batch.buffer.len() - FRAME_HEADER_BYTES;
         self.shared.release_staged(staged);
         // The other buffer is empty now: producers that found this one full go on.
         self.room.notify_waiters();
 
-        if Mutant::AcknowledgeEarly.is_on() {
-            waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+        if Mutant::AcknowledgeEarly.is_on()
+            && let Some(tickets) = tickets.take()
+        {
+            tickets.send(Ok(()));
         }
         let was_open = writer.is_open();
         let result = writer.commit(&mut batch, self.shared.now_ms());
@@ -61,9 +63,8 @@ impl Shard {
         if let Ok(committed) = &result {
             self.announce(committed.next);
         }
-        for waiter in waiters {
-            // A producer that went away does not want to know.
-            let _ = waiter.send(outcome.clone());
+        if let Some(tickets) = tickets {
+            tickets.send(outcome);
         }
         self.end_commit(writer, batch.buffer, &result);
         if is_opened {
@@ -176,7 +177,7 @@ impl Shard {
 
     /// Refuses what is staged and whatever comes.
     pub(super) fn refuse(&self, refusal: Error) {
-        let (waiters, staged) = {
+        let (tickets, staged) = {
             let mut staging = self.staging.lock();
             let staged = staging.staged_bytes();
             staging.buffer = Vec::new();
@@ -185,10 +186,10 @@ impl Shard {
             if staging.refusal.as_ref().is_none_or(|known| is_ending(known) || is_passing(known)) {
                 staging.refusal = Some(refusal.clone());
             }
-            (std::mem::take(&mut staging.waiters), staged)
+            (staging.outcome.take(), staged)
         };
-        for waiter in waiters {
-            let _ = waiter.send(Err(refusal.clone()));
+        if let Some(tickets) = tickets {
+            tickets.send(Err(refusal));
         }
         self.shared.release_staged(staged);
         self.room.notify_waiters();
