@@ -19,6 +19,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+use crate::buffers::Buffers;
 use crate::clock::{Clock, Timeline};
 use crate::limits::DURABLE_END_TOTAL_BYTES;
 use crate::log::writer::LogHost;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) timeline: Mutex<Timeline>,
     pub(crate) counters: Counters,
+    /// What shards stage into.
+    pub(crate) buffers: Buffers,
     /// Bytes staged in all shards.
     pub(crate) staged_bytes: AtomicUsize,
     /// Woken whenever staged bytes became fewer.
@@ -95,6 +98,7 @@ impl Shared {
             clock,
             timeline: Mutex::new(timeline),
             counters: Counters::default(),
+            buffers: Buffers::default(),
             staged_bytes: AtomicUsize::new(0),
             room: Notify::new(),
             is_disk_full: AtomicBool::new(false),

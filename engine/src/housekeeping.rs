@@ -191,6 +191,7 @@ fn raise_horizons(state: &State, risen: &[(StreamId, &Arc<Shard>, SequenceNumber
 }
 
 fn rest_idle(state: &State, monotonic: Duration) {
+    state.shared.buffers.rest();
     for stream in state.all_streams() {
         for shard in stream.shards() {
             if shard.idle_for(monotonic) >= IDLE_AFTER {

@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod buffers;
 pub mod catalog;
 pub mod clock;
 mod commit;

@@ -46,9 +46,10 @@ pub const STAGING_SHARD_BYTES: usize = 4 << 20;
 /// for each committer.
 pub const STAGING_TOTAL_BYTES: usize = 64 << 20;
 
-/// A staging buffer larger than this is given back when nothing more is staged, so that one
-/// large batch does not leave its size behind in every shard.
-pub const STAGING_KEPT_BYTES: usize = 1 << 20;
+/// Bytes of staging buffers that are kept for the next shard that needs one: two commits of a
+/// shard that is put to as fast as it takes, at the size that a doubling buffer then has, or some
+/// dozens of usual ones.
+pub const STAGING_KEPT_BYTES: usize = 16 << 20;
 
 /// Bytes of the first segment of a shard; each next one is four times larger up to
 /// [`SEGMENT_BYTES_MAX`], so that an idle shard holds little and a busy one rolls seldom.

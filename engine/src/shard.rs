@@ -41,6 +41,10 @@ use crate::sequence::SequenceNumber;
 use crate::stats::add;
 use crate::ticket::{AppendTicket, Outcome};
 
+/// Room behind the records for what a commit adds: alignment, an empty header, zeros to the border
+/// of a page.
+const PADDING_BYTES: usize = FRAME_HEADER_BYTES + 2 * 4096;
+
 /// One shard of a stream.
 pub struct Shard {
     stream_name: StreamName,
@@ -89,8 +93,6 @@ struct Staging {
     outcome: Option<Outcome>,
     /// The next record's number.
     next: SequenceNumber,
-    /// The other buffer, while it is not being committed.
-    idle_buffer: Vec<u8>,
     /// `None` while someone else has it.
     writer: Option<Box<LogWriter>>,
     is_queued: bool,
@@ -149,7 +151,6 @@ impl Shard {
                 last_arrival_ms,
                 outcome: None,
                 next: recovered.next,
-                idle_buffer: Vec::new(),
                 writer: Some(writer),
                 is_queued: false,
                 refusal: None,
@@ -231,14 +232,15 @@ impl Shard {
 
         let arrival_ms = now_ms.max(staging.last_arrival_ms);
         if staging.buffer.is_empty() {
-            std::mem::swap(&mut staging.buffer, &mut staging.idle_buffer);
+            staging.buffer = self.shared.buffers.take();
             staging.buffer.resize(FRAME_HEADER_BYTES, 0);
             staging.base = staging.next;
             staging.count = 0;
             staging.first_arrival_ms = arrival_ms;
         }
         staging.last_arrival_ms = arrival_ms;
-        staging.buffer.reserve(bytes);
+        // Its commit pads it, which should not make it grow once more.
+        staging.buffer.reserve(bytes + PADDING_BYTES);
         let first = staging.next;
         for record in records {
             record.encode(staging.next, arrival_ms, &mut staging.buffer);
@@ -448,7 +450,6 @@ impl Shard {
 
     /// Lets go of what an idle shard need not hold.
     pub(crate) fn rest(self: &Arc<Self>) {
-        self.staging.lock().idle_buffer = Vec::new();
         let _ = self.with_writer(|writer| {
             writer.close_file();
             Ok(())

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use super::{Shard, is_passing};
 use crate::commit::Commit;
 use crate::error::{Error, IoFailure, Result};
-use crate::limits::{DURABLE_END_INTERVAL_BYTES, STAGING_KEPT_BYTES};
+use crate::limits::DURABLE_END_INTERVAL_BYTES;
 use crate::log::frame::FRAME_HEADER_BYTES;
 use crate::log::writer::{Batch, Committed, LogWriter, Place};
 use crate::mutant::Mutant;
@@ -76,18 +76,13 @@ impl Shard {
     fn end_commit(
         self: &Arc<Self>,
         writer: Box<LogWriter>,
-        mut buffer: Vec<u8>,
+        buffer: Vec<u8>,
         result: &Result<Committed>,
     ) {
-        buffer.clear();
+        self.shared.buffers.give_back(buffer);
         let written_bytes = result.as_ref().map_or(0, |done| done.written_bytes);
         let is_unmarked = {
             let mut staging = self.staging.lock();
-            // A busy shard needs as much again at once; an idle one gives a large buffer back.
-            let is_busy = !staging.buffer.is_empty();
-            if is_busy || buffer.capacity() <= STAGING_KEPT_BYTES {
-                std::mem::swap(&mut staging.idle_buffer, &mut buffer);
-            }
             staging.last_commit = self.shared.clock.monotonic();
             let segment = |place: Option<Place>| place.map(|place| place.segment_base);
             let segment_before = segment(staging.place);
