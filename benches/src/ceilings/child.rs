@@ -1,26 +1,35 @@
-//! A server as a process of its own: ours, or one that does nothing. What it costs is read from
+//! A server as a process of its own: ours, one that does nothing, or a peer. What it costs is read from
 //! `/proc`, so that the load beside it does not count.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anabranch_server::ready_line::ReadyLine;
 use anyhow::{Context, Result, bail};
 
+use super::guard::{guarded, this};
 use super::null::Shape;
+use super::space::Space;
 
 /// The name under which the program is the server.
 pub const PROGRAM: &str = "anabranch";
+
+/// How long a peer has until it takes connections.
+const START_TIME: Duration = Duration::from_secs(60);
 
 /// A running server. Dropped, it is killed.
 #[derive(Debug)]
 pub(super) struct Child {
     process: Process,
     address: SocketAddr,
+    /// Where its data is, if it has any.
+    data: Option<PathBuf>,
 }
 
 impl Child {
@@ -36,7 +45,9 @@ impl Child {
             "--admin-listen",
             "127.0.0.1:0",
         ]);
-        Child::start(command, |line| Ok(line.parse::<ReadyLine>()?.listen))
+        let mut child = Child::start(command, |line| Ok(line.parse::<ReadyLine>()?.listen))?;
+        child.data = Some(data.to_owned());
+        Ok(child)
     }
 
     /// One that does nothing, and does it in the given shape.
@@ -44,6 +55,35 @@ impl Child {
         let mut command = this()?;
         command.args(["null-server", shape.word()]);
         Child::start(command, |line| Ok(line.trim().parse()?))
+    }
+
+    /// Somebody else's, which has been told to listen on `address` and to keep its data in
+    /// `data`. It is there when it takes connections.
+    pub(super) fn peer(
+        program: &Path,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        address: SocketAddr,
+        data: &Path,
+    ) -> Result<Child> {
+        let name = program.display();
+        let log = data.with_extension("log");
+        let output =
+            File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+        let mut command = guarded(program)?;
+        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let process = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut child = Child { process, address, data: Some(data.to_owned()) };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if child.process.try_wait()?.is_some() || begun.elapsed() > START_TIME {
+                let log = fs::read_to_string(&log).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(8).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                bail!("{name} did not start; its last words:\n{}", last.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(child)
     }
 
     fn start(
@@ -59,13 +99,17 @@ impl Child {
         let mut process = command.spawn().context("cannot start a server")?;
         let stdout = process.stdout.take().expect("it is piped");
         match first_line(stdout).and_then(|line| address(&line).context(line)) {
-            Ok(address) => Ok(Child { process, address }),
+            Ok(address) => Ok(Child { process, address, data: None }),
             Err(error) => {
                 let _ = process.kill();
                 let _ = process.wait();
                 Err(error.context("a server did not start"))
             }
         }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(super) fn url(&self) -> String {
@@ -85,6 +129,12 @@ impl Child {
     /// Bytes of memory that are in its address space, pages of files included.
     pub(super) fn resident_bytes(&self) -> Result<u64> {
         self.memory("VmRSS:")
+    }
+
+    /// What its data takes on the disk, if it has any.
+    pub(super) fn space(&self) -> Result<Option<Space>> {
+        let space = self.data.as_deref().map(Space::of).transpose();
+        space.context("cannot read what a server has on the disk")
     }
 
     fn memory(&self, field: &str) -> Result<u64> {
@@ -112,10 +162,6 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn this() -> Result<Command> {
-    Ok(Command::new(std::env::current_exe().context("this program has no path")?))
 }
 
 fn first_line(stdout: ChildStdout) -> Result<String> {

@@ -5,15 +5,59 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::load::Outcome;
+
 /// Everything that is measured, by round.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     rounds: BTreeMap<&'static str, Vec<f64>>,
+    costs: BTreeMap<&'static str, Vec<Costs>>,
+}
+
+/// What a server spends under a load.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Costs {
+    /// Seconds of CPU time for a million records.
+    pub(super) server_cpu_s_per_million: Option<f64>,
+    /// Mebibytes in its address space, pages of files that it maps included.
+    pub(super) resident_mib: Option<f64>,
+    /// Bytes that were written to the disk, for each record.
+    pub(super) disk_bytes_per_record: Option<f64>,
+    /// Bytes on the disk that are reserved or spare, for each record.
+    pub(super) reserved_bytes_per_record: Option<f64>,
 }
 
 impl Samples {
     pub(super) fn add(&mut self, name: &'static str, value: f64) {
         self.rounds.entry(name).or_default().push(value);
+    }
+
+    /// What came of a load: records per second, and what they cost.
+    pub(super) fn load(&mut self, name: &'static str, outcome: &Outcome) {
+        self.add(name, outcome.rate());
+        self.costs.entry(name).or_default().push(Costs {
+            server_cpu_s_per_million: Some(outcome.server_cpu_per_million()),
+            resident_mib: Some(mib(outcome.resident)),
+            disk_bytes_per_record: outcome.disk.map(|disk| disk.written),
+            reserved_bytes_per_record: outcome.disk.map(|disk| disk.reserved),
+        });
+    }
+
+    /// What stands beside a figure: the medians of what its load cost, of a ratio the first one's.
+    fn beside(&self, source: Source) -> Costs {
+        let (Source::Value(name) | Source::Ratio(name, _) | Source::Difference(name, _)) = source;
+        let rounds = self.costs.get(name).map_or(&[][..], Vec::as_slice);
+        let middle = |cost: fn(&Costs) -> Option<f64>| {
+            let mut values: Vec<f64> = rounds.iter().filter_map(cost).collect();
+            values.sort_by(f64::total_cmp);
+            median(&values)
+        };
+        Costs {
+            server_cpu_s_per_million: middle(|costs| costs.server_cpu_s_per_million),
+            resident_mib: middle(|costs| costs.resident_mib),
+            disk_bytes_per_record: middle(|costs| costs.disk_bytes_per_record),
+            reserved_bytes_per_record: middle(|costs| costs.reserved_bytes_per_record),
+        }
     }
 
     /// The values of a figure, in the order of the rounds.
@@ -161,6 +205,48 @@ const DEFINITIONS: &[Definition] = &[
     value("disk-bytes", "per byte of record", Lower, Some((1.08, 1.05))),
     value("memory-idle", "MiB anonymous", Lower, Some((20.0, 10.0))),
     value("produce", "records/s", Higher, None),
+    ratio(
+        "durable, 100 a batch : redis, appendfsync always",
+        ("redis-ours", "redis-always"),
+        8.0,
+        20.0,
+    ),
+    ratio(
+        "durable, 100 a batch : nats, sync_interval always",
+        ("nats-ours", "nats-always"),
+        80.0,
+        150.0,
+    ),
+    ratio(
+        "durable, 100 a batch : redis by default, everysec",
+        ("redis-ours", "redis-default"),
+        3.0,
+        5.0,
+    ),
+    ratio(
+        "durable, 100 a batch : nats by default, 2 minutes",
+        ("nats-ours", "nats-default"),
+        3.0,
+        6.0,
+    ),
+    ratio(
+        "durable, 100 a batch : kafka, flush.messages=1",
+        ("kafka-ours", "kafka-flush"),
+        4.0,
+        8.0,
+    ),
+    ratio("durable, 100 a batch : kafka by default", ("kafka-ours", "kafka-default"), 1.0, 2.0),
+    value("kafka-ours", "records/s", Higher, None),
+    value("kafka-flush", "records/s", Higher, None),
+    value("kafka-default", "records/s", Higher, None),
+    value("redis-ours", "records/s", Higher, None),
+    value("redis-always", "records/s", Higher, None),
+    value("redis-default", "records/s", Higher, None),
+    value("nats-ours", "records/s", Higher, None),
+    value("nats-always", "records/s", Higher, None),
+    value("nats-default", "records/s", Higher, None),
+    value("nats-always-4-streams", "records/s", Higher, None),
+    value("nats-default-4-streams", "records/s", Higher, None),
     value("produce-p50", "us", Lower, None),
     value("produce-p99", "us", Lower, None),
     value("produce-client-cpu", "s of client CPU per million", Lower, None),
@@ -217,6 +303,8 @@ pub(super) struct Row {
     pub(super) better: Better,
     /// Whether the median reaches the bar.
     pub(super) holds: Option<bool>,
+    #[serde(flatten)]
+    pub(super) beside: Costs,
 }
 
 /// The figures for which something was measured.
@@ -239,9 +327,14 @@ pub(super) fn rows(samples: &Samples) -> Vec<Row> {
             goal: definition.asked.map(|(_, goal)| goal),
             better: definition.better,
             holds,
+            beside: samples.beside(definition.source),
         })
     };
     DEFINITIONS.iter().filter_map(row).collect()
+}
+
+pub(super) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// The middle of sorted values.

@@ -10,16 +10,17 @@ use tokio::runtime::Runtime;
 
 use super::child::Child;
 use super::engine;
-use super::figure::Samples;
+use super::figure::{Samples, mib};
 use super::load::{self, Outcome, Puts, Settings};
 use super::null::Shape;
+use super::peer::{self, Peers};
 use super::raw;
 
 /// Bytes of a record, key included.
 const RECORD_BYTES: f64 = 1024.0;
 
 /// Messages of 100 under way in `Produce`: 3.2 MB.
-const MESSAGES_IN_FLIGHT: usize = 32;
+pub(super) const MESSAGES_IN_FLIGHT: usize = 32;
 
 /// Messages, or calls, of one record under way.
 const SINGLES_IN_FLIGHT: usize = 256;
@@ -35,6 +36,7 @@ pub(super) struct Bench<'a> {
     pub(super) dir: &'a Path,
     /// How long a load is counted.
     pub(super) seconds: f64,
+    pub(super) peers: &'a Peers,
 }
 
 /// A part of a round.
@@ -55,20 +57,31 @@ pub(super) const GROUPS: &[Group] = &[
     Group { name: "shards", about: "the same load into 1, 64 and 256 shards", run: shards },
     Group { name: "engine", about: "the engine without a server", run: engine_alone },
     Group { name: "space", about: "disk and memory", run: space },
+    Group {
+        name: "redis",
+        about: "the same load into redis-server (--peer redis)",
+        run: peer::redis,
+    },
+    Group { name: "nats", about: "the same load into nats-server (--peer nats)", run: peer::nats },
+    Group {
+        name: "kafka",
+        about: "the same load into a Kafka broker (--peer kafka)",
+        run: peer::kafka,
+    },
 ];
 
 impl Bench<'_> {
-    fn data(&self) -> Result<TempDir> {
-        let dir = tempfile::Builder::new().prefix("anabranch-ceilings-").tempdir_in(self.dir);
+    pub(super) fn data(&self) -> Result<TempDir> {
+        let dir = tempfile::tempdir_in(self.dir);
         dir.with_context(|| format!("cannot make a directory in {}", self.dir.display()))
     }
 
-    fn puts(&self, batch: usize, in_flight: usize) -> Puts {
+    pub(super) fn puts(&self, batch: usize, in_flight: usize) -> Puts {
         Puts { batch, in_flight, connections: 1, seconds: self.seconds }
     }
 
     /// A new server of ours with a stream of so many shards, and what `load` makes of it.
-    fn ours<T>(
+    pub(super) fn ours<T>(
         &self,
         durability: &str,
         shards: u32,
@@ -96,29 +109,29 @@ impl Bench<'_> {
 fn produce(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let puts = bench.puts(100, MESSAGES_IN_FLIGHT);
     let swallowed = bench.null(Shape::Stock, async |child| load::swallow(child, puts).await)?;
-    samples.add("null-swallow", swallowed.rate());
+    samples.load("null-swallow", &swallowed);
     samples.add("null-swallow-cpu", swallowed.server_cpu_per_million());
     let (durable, resident) = bench.ours("fsync", 4, async |child| {
         Ok((load::produce(child, puts).await?, child.resident_bytes()?))
     })?;
-    samples.add("produce", durable.rate());
+    samples.load("produce", &durable);
     samples.add("produce-cpu", durable.server_cpu_per_million());
     samples.add("produce-client-cpu", durable.client_cpu_per_million());
     samples.add("produce-p50", microseconds(&durable.latency, 0.5));
     samples.add("produce-p99", microseconds(&durable.latency, 0.99));
     samples.add("memory-produce", mib(resident));
     let tuned = bench.null(Shape::Tuned, async |child| load::produce(child, puts).await)?;
-    samples.add("null-produce", tuned.rate());
+    samples.load("null-produce", &tuned);
     samples.add("null-produce-cpu", tuned.server_cpu_per_million());
     let unsynced = bench.ours("os", 4, async |child| load::produce(child, puts).await)?;
-    samples.add("produce-os", unsynced.rate());
+    samples.load("produce-os", &unsynced);
     let recycled = bench.ours("fsync", 4, async |child| {
         load::produce(child, puts).await?;
         load::delete(child).await?;
         load::create(child, 4).await?;
         load::produce(child, puts).await
     })?;
-    samples.add("produce-recycled", recycled.rate());
+    samples.load("produce-recycled", &recycled);
     Ok(())
 }
 
@@ -127,13 +140,13 @@ fn singles(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let spread = Puts { connections: 4, ..puts };
     let one = bench.null(Shape::Stock, async |child| load::put_one(child, puts).await)?;
     let four = bench.null(Shape::Stock, async |child| load::put_one(child, spread).await)?;
-    samples.add("null-put-1-one-connection", one.rate());
+    samples.load("null-put-1-one-connection", &one);
     samples.add("null-put-1", one.rate().max(four.rate()));
     let streamed = bench.ours("fsync", 4, async |child| load::produce(child, puts).await)?;
-    samples.add("produce-1", streamed.rate());
+    samples.load("produce-1", &streamed);
     samples.add("produce-1-cpu", streamed.server_cpu_per_million());
     let called = bench.ours("fsync", 4, async |child| load::put_one(child, puts).await)?;
-    samples.add("put-1", called.rate());
+    samples.load("put-1", &called);
     samples.add("put-1-cpu", called.server_cpu_per_million());
     Ok(())
 }
@@ -141,9 +154,9 @@ fn singles(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
 fn calls(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let puts = bench.puts(100, 32);
     let null = bench.null(Shape::Stock, async |child| load::put_records(child, puts).await)?;
-    samples.add("null-put-100", null.rate());
+    samples.load("null-put-100", &null);
     let ours = bench.ours("fsync", 4, async |child| load::put_records(child, puts).await)?;
-    samples.add("put-100", ours.rate());
+    samples.load("put-100", &ours);
     samples.add("put-100-cpu", ours.server_cpu_per_million());
     Ok(())
 }
@@ -170,15 +183,15 @@ fn reads(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let stream = bench.null(Shape::Stock, async |child| {
         load::replay_raw(child, Settings::Stock, REPLAYED).await
     })?;
-    samples.add("null-stream", stream.rate());
+    samples.load("null-stream", &stream);
     samples.add("null-stream-cpu", stream.server_cpu_per_million());
     let raw_stream = bench.null(Shape::Tuned, async |child| {
         load::replay_raw(child, Settings::Stock, REPLAYED).await
     })?;
-    samples.add("null-stream-raw", raw_stream.rate());
+    samples.load("null-stream-raw", &raw_stream);
     let pages =
         bench.null(Shape::Tuned, async |child| load::get(child, 8, true, bench.seconds).await)?;
-    samples.add("null-get", pages.rate());
+    samples.load("null-get", &pages);
 
     let read: [Outcome; 3] = bench.ours("os", 1, async |child| {
         load::fill(child, REPLAYED).await?;
@@ -189,11 +202,11 @@ fn reads(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
         ])
     })?;
     let [ours, stock, pages] = &read;
-    samples.add("replay", ours.rate());
+    samples.load("replay", ours);
     samples.add("replay-bytes", ours.rate() * RECORD_BYTES);
     samples.add("replay-cpu", ours.server_cpu_per_million());
-    samples.add("replay-stock", stock.rate());
-    samples.add("get", pages.rate());
+    samples.load("replay-stock", stock);
+    samples.load("get", pages);
     samples.add("get-cpu", pages.server_cpu_per_million());
     Ok(())
 }
@@ -262,8 +275,4 @@ fn bytes_per_byte(data: &Path) -> Result<f64> {
 
 fn microseconds(latency: &Histogram<u64>, quantile: f64) -> f64 {
     latency.value_at_quantile(quantile) as f64 / 1e3
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

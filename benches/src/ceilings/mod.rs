@@ -4,6 +4,7 @@
 //!   raw      write + fdatasync, loopback TCP          no server at all
 //!   null     gRPC, and a handler that does nothing    stock (tonic as it comes), tuned (our port)
 //!   ours     the server, and the engine alone
+//!   peer     other servers that keep streams, under our load
 //! ```
 //!
 //! On a machine that others use, too, absolute figures drift by a third between two runs. So each
@@ -15,22 +16,27 @@ mod child;
 mod engine;
 mod figure;
 mod group;
+mod guard;
 mod load;
 mod null;
+mod peer;
 mod raw;
 mod report;
+mod space;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub use child::PROGRAM;
 use figure::{Samples, rows};
 use group::{Bench, GROUPS, Group};
 use null::Shape;
+use peer::{Peer, Peers};
 
 /// Bytes that a round has on the disk at a time, at most.
 const DISK_BYTES: u64 = 8 << 30;
@@ -50,6 +56,14 @@ pub struct Arguments {
     /// Measures only these groups; --list names them
     #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
     only: Vec<String>,
+
+    /// Puts the same load into other servers, too, which it starts and stops itself
+    #[arg(long, value_name = "PEER,...", value_delimiter = ',')]
+    peer: Vec<Peer>,
+
+    /// Where peers that are not installed are kept, once they are fetched
+    #[arg(long, value_name = "DIR", default_value = "target/peers")]
+    peer_dir: PathBuf,
 
     /// Lists the groups, and measures nothing
     #[arg(long)]
@@ -76,6 +90,14 @@ enum Role {
     /// A server that does nothing
     #[command(hide = true)]
     NullServer { shape: Shape },
+
+    /// Runs a command that ends when the parent does
+    #[command(hide = true)]
+    Guard { command: Vec<OsString> },
+
+    /// Removes a directory when standard input ends
+    #[command(hide = true)]
+    Sweep { dir: PathBuf },
 }
 
 /// Measures, prints, and says by the exit code whether every bar is reached: 0 if so, 1 if one is
@@ -83,6 +105,8 @@ enum Role {
 pub fn main(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.role {
         Some(Role::NullServer { shape }) => null::serve(*shape).map(|()| true),
+        Some(Role::Guard { command }) => guard::guard(command).map(|()| true),
+        Some(Role::Sweep { dir }) => guard::sweep(dir).map(|()| true),
         None if arguments.list => {
             for group in GROUPS {
                 println!("{:<10} {}", group.name, group.about);
@@ -102,7 +126,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<bool> {
-    let groups = chosen(&arguments.only)?;
+    let groups = chosen(&arguments.only, &arguments.peer)?;
     ensure!(arguments.seconds > 0.0 && arguments.seconds <= 60.0, "--seconds is 60 at most");
     std::fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
@@ -112,8 +136,11 @@ fn measure(arguments: &Arguments) -> Result<bool> {
         "{} has less than 8 GiB free; choose another place with --dir",
         arguments.dir.display()
     );
+    let peers = Peers::find(&arguments.peer, &arguments.peer_dir)?;
+    let dir = guard::swept_dir(&arguments.dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let bench = Bench { runtime: &runtime, dir: &arguments.dir, seconds: arguments.seconds };
+    let bench =
+        Bench { runtime: &runtime, dir: dir.path(), seconds: arguments.seconds, peers: &peers };
     let bar = ProgressBar::new(u64::from(arguments.rounds) * groups.len() as u64);
     let style = ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {pos}/{len} {msg}");
     bar.set_style(style?);
@@ -140,11 +167,22 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     Ok(rows.iter().all(|row| row.holds != Some(false)))
 }
 
-fn chosen(only: &[String]) -> Result<Vec<&'static Group>> {
-    let unknown = only.iter().find(|name| !GROUPS.iter().any(|group| group.name == name.as_str()));
-    if let Some(unknown) = unknown {
-        anyhow::bail!("there is no group {unknown}; --list names them");
+/// The groups that are asked for, in their order: those of `only`, or else all but the peers', and
+/// those of the peers.
+fn chosen(only: &[String], peers: &[Peer]) -> Result<Vec<&'static Group>> {
+    let is_a_peers = |name: &str| Peer::value_variants().iter().any(|peer| peer.group() == name);
+    for name in only {
+        if is_a_peers(name) {
+            anyhow::bail!("{name} is a peer: ask for it with --peer");
+        }
+        if !GROUPS.iter().any(|group| group.name == name) {
+            anyhow::bail!("there is no group {name}; --list names them");
+        }
     }
-    let is_chosen = |group: &&Group| only.is_empty() || only.iter().any(|name| name == group.name);
+    let is_chosen = |group: &&Group| {
+        peers.iter().any(|peer| peer.group() == group.name)
+            || only.iter().any(|name| name == group.name)
+            || (only.is_empty() && !is_a_peers(group.name))
+    };
     Ok(GROUPS.iter().filter(is_chosen).collect())
 }

@@ -8,7 +8,9 @@ use plotters::prelude::*;
 
 use super::figure::{Better, Row};
 
-/// A table: the figures with a bar, and below them the numbers that they were made of.
+/// A table: the figures with a bar, and below them the numbers that they were made of. Beside each
+/// load stands what the server spends on it: seconds of CPU time for a million records, its
+/// resident memory, and bytes written to the disk for each record.
 pub(super) fn words(rows: &[Row]) -> String {
     let (asked, beside): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.bar.is_some());
     let line = |row: &&Row| {
@@ -28,10 +30,14 @@ pub(super) fn words(rows: &[Row]) -> String {
             asked(row.bar),
             asked(row.goal),
             verdict.to_owned(),
+            row.beside.server_cpu_s_per_million.map_or(String::new(), short),
+            row.beside.resident_mib.map_or(String::new(), short),
+            row.beside.disk_bytes_per_record.map_or(String::new(), short),
         ]
     };
     let lines = asked.iter().chain(&beside).map(line).collect();
-    table(&["FIGURE", "MEDIAN", "SPREAD", "UNIT", "BAR", "GOAL", ""], lines)
+    let head = ["FIGURE", "MEDIAN", "SPREAD", "UNIT", "BAR", "GOAL", "", "CPU s/M", "MiB", "B/REC"];
+    table(&head, lines)
 }
 
 /// Three digits, or as many as stand before the point.

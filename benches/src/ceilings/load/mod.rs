@@ -5,6 +5,7 @@
 //! answered, and what both processes spend on it.
 
 mod latency;
+mod pipeline;
 mod put;
 mod read;
 
@@ -18,8 +19,10 @@ use hdrhistogram::Histogram;
 use tonic::transport::{Channel, Endpoint};
 
 use super::child::{Child, cpu_seconds};
+use super::space::Space;
 
 pub(super) use latency::{one_at_a_time, put_to_push};
+pub(super) use pipeline::{Wire, pipeline};
 pub(super) use put::{Puts, fill, produce, put_one, put_records, swallow};
 pub(super) use read::{get, replay_by_our_client, replay_raw, replay_stock};
 
@@ -73,8 +76,20 @@ pub(super) struct Outcome {
     /// Seconds of CPU time in the window.
     pub(super) server_cpu: f64,
     pub(super) client_cpu: f64,
+    /// Bytes in the server's address space at the end of it, pages of files included.
+    pub(super) resident: u64,
+    /// What each acknowledged record takes on the disk, where it is put.
+    pub(super) disk: Option<DiskPerRecord>,
     /// Nanoseconds from the request to its answer.
     pub(super) latency: Histogram<u64>,
+}
+
+/// Bytes on the disk for each record of a load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DiskPerRecord {
+    pub(super) written: f64,
+    /// Allocated ahead, or kept to be used again.
+    pub(super) reserved: f64,
 }
 
 impl Outcome {
@@ -96,7 +111,10 @@ impl Outcome {
 
 /// Counts of one part of a load.
 pub(super) struct Tally {
+    /// Answered in the window.
     records: u64,
+    /// Answered at all.
+    total: u64,
     pub(super) latency: Histogram<u64>,
 }
 
@@ -104,11 +122,12 @@ impl Tally {
     pub(super) fn new() -> Tally {
         // From a microsecond to a minute, in three digits.
         let latency = Histogram::new_with_bounds(1_000, 60_000_000_000, 3);
-        Tally { records: 0, latency: latency.expect("these bounds are allowed") }
+        Tally { records: 0, total: 0, latency: latency.expect("these bounds are allowed") }
     }
 
     fn note(&mut self, window: Window, sent: Instant, records: usize) {
         let now = Instant::now();
+        self.total += records as u64;
         if window.holds(now) {
             self.records += records as u64;
             self.latency.saturating_record(now.duration_since(sent).as_nanos() as u64);
@@ -117,27 +136,54 @@ impl Tally {
 
     fn add(&mut self, other: &Tally) {
         self.records += other.records;
+        self.total += other.total;
         self.latency.add(&other.latency).expect("all have the same bounds");
     }
 }
 
 /// What both sides spend while the window is open.
-async fn spent(child: &Child, window: Window) -> Result<(f64, f64)> {
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    server_cpu: f64,
+    client_cpu: f64,
+    resident: u64,
+    /// What was on the disk before.
+    space: Option<Space>,
+}
+
+async fn spent(child: &Child, window: Window) -> Result<Spent> {
+    let space = child.space()?;
     tokio::time::sleep_until(window.from.into()).await;
     let before = (child.cpu_seconds()?, cpu_seconds("self")?);
     tokio::time::sleep_until(window.until.into()).await;
-    let after = (child.cpu_seconds()?, cpu_seconds("self")?);
-    Ok((after.0 - before.0, after.1 - before.1))
+    Ok(Spent {
+        server_cpu: child.cpu_seconds()? - before.0,
+        client_cpu: cpu_seconds("self")? - before.1,
+        resident: child.resident_bytes()?,
+        space,
+    })
 }
 
-fn outcome(window: Window, tally: Tally, spent: (f64, f64)) -> Outcome {
-    Outcome {
+/// What came of a load all of which is answered.
+fn outcome(child: &Child, window: Window, tally: Tally, spent: Spent) -> Result<Outcome> {
+    let disk = child.space()?.zip(spent.space).map(|(after, before)| {
+        // Spare files become others' room, so it may be less than before.
+        let per_record =
+            |after: u64, before: u64| (after as f64 - before as f64) / tally.total.max(1) as f64;
+        DiskPerRecord {
+            written: per_record(after.written, before.written),
+            reserved: per_record(after.reserved + after.spare, before.reserved + before.spare),
+        }
+    });
+    Ok(Outcome {
         records: tally.records,
         seconds: window.seconds(),
-        server_cpu: spent.0,
-        client_cpu: spent.1,
+        server_cpu: spent.server_cpu,
+        client_cpu: spent.client_cpu,
+        resident: spent.resident,
+        disk,
         latency: tally.latency,
-    }
+    })
 }
 
 /// What frames and windows a client has.

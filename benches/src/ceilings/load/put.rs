@@ -67,6 +67,11 @@ async fn produce_on(
         sent.push_back(Instant::now());
         number += 1;
     }
+    drop(sender);
+    while let Some(answer) = answers.message().await? {
+        ensure!(answer.failures.is_empty(), "records were refused: {:?}", answer.failures);
+        tally.note(window, sent.pop_front().context("an answer too many")?, batch);
+    }
     Ok(tally)
 }
 
@@ -148,6 +153,8 @@ pub(in super::super) async fn swallow(child: &Child, puts: Puts) -> Result<Outco
         seconds: begun.elapsed().as_secs_f64(),
         server_cpu: child.cpu_seconds()? - before.0,
         client_cpu: super::cpu_seconds("self")? - before.1,
+        resident: child.resident_bytes()?,
+        disk: None,
         latency: Tally::new().latency,
     })
 }
@@ -170,7 +177,7 @@ async fn finish(
     while let Some(part) = parts.join_next().await {
         tally.add(&part??);
     }
-    Ok(outcome(window, tally, spent))
+    outcome(child, window, tally, spent)
 }
 
 /// Puts so many records, in batches of 250.

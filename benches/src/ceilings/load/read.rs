@@ -58,7 +58,7 @@ pub(in super::super) async fn get(
     while let Some(part) = parts.join_next().await {
         tally.add(&part??);
     }
-    Ok(outcome(window, tally, spent))
+    Ok(Outcome { disk: None, ..outcome(child, window, tally, spent)? })
 }
 
 async fn oldest(mut client: StreamsClient<Channel>) -> Result<String> {
@@ -151,6 +151,8 @@ fn since(child: &Child, before: (f64, f64), begun: Instant, records: u64) -> Res
         seconds: begun.elapsed().as_secs_f64(),
         server_cpu: child.cpu_seconds()? - before.0,
         client_cpu: cpu_seconds("self")? - before.1,
+        resident: child.resident_bytes()?,
+        disk: None,
         latency: Tally::new().latency,
     })
 }
