@@ -169,9 +169,9 @@ impl Metrics {
         SubscriberGuard { counters: Arc::clone(&self.counters) }
     }
 
-    /// A batch was acknowledged, so long after it came in.
-    pub fn acknowledged(&self, after: Duration) {
-        self.counters.put_duration.observe(after);
+    /// Puts were acknowledged, so long after they came in together.
+    pub fn acknowledged(&self, after: Duration, puts: u64) {
+        self.counters.put_duration.observe(after, puts);
     }
 
     /// Records found no room in their shard for too long.

@@ -6,13 +6,14 @@
 //!
 //! A message that lies within one DATA frame is a slice of it; one that does not is put
 //! together. A length is checked before anything is reserved for it, and what is reserved
-//! grows with what arrives. What has arrived counts for the memory of all requests ([`Share`]).
+//! grows with what arrives. What has arrived counts for the memory of all requests ([`Share`]), and
+//! what was handed out does until the caller lets go of it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body as _;
 use tonic::body::Body;
@@ -37,6 +38,8 @@ pub(super) struct MessageReader {
     message_len: Option<usize>,
     /// The beginning of a message that did not lie in one frame.
     partial: BytesMut,
+    /// Bytes of messages that were handed out and are still held.
+    handed_out: usize,
     share: Share,
 }
 
@@ -50,6 +53,7 @@ impl MessageReader {
             prefix_len: 0,
             message_len: None,
             partial: BytesMut::new(),
+            handed_out: 0,
             share,
         }
     }
@@ -59,11 +63,13 @@ impl MessageReader {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             match self.take() {
-                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(Some(message)) => {
+                    self.handed_out += message.len();
+                    return Poll::Ready(Some(Ok(message)));
+                }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            // What was handed out is not held here any more.
             if let Err(error) = self.share.set(self.held_bytes()) {
                 return Poll::Ready(Some(Err(error)));
             }
@@ -89,6 +95,13 @@ impl MessageReader {
         }
     }
 
+    /// The caller has no message any more.
+    pub(super) fn let_go(&mut self) {
+        self.handed_out = 0;
+        // Fewer bytes than before are never refused.
+        let _ = self.share.set(self.held_bytes());
+    }
+
     /// The only message of a unary call, and the memory that it holds.
     pub(super) async fn only(mut self) -> Result<(Bytes, Share)> {
         let first = std::future::poll_fn(|cx| self.poll_next(cx)).await;
@@ -98,6 +111,7 @@ impl MessageReader {
         let sibling = self.share.sibling();
         let mut share = std::mem::replace(&mut self.share, sibling);
         share.set(message.len())?;
+        self.handed_out = 0;
         match std::future::poll_fn(|cx| self.poll_next(cx)).await {
             None => Ok((message, share)),
             Some(Err(error)) => Err(error),
@@ -112,7 +126,7 @@ impl MessageReader {
     /// memory is mostly refused before more of it has come than its beginning.
     fn held_bytes(&self) -> usize {
         let reserved = self.message_len.map_or(0, |len| len.min(RESERVED_BYTES_MAX));
-        reserved.max(self.partial.len()) + self.chunk.len()
+        reserved.max(self.partial.len()) + self.chunk.len() + self.handed_out
     }
 
     /// A message, if what has arrived completes one.
@@ -145,10 +159,9 @@ impl MessageReader {
 
     /// The length of the next message, if its prefix has arrived.
     fn take_prefix(&mut self) -> Result<Option<usize>> {
-        let missing = PREFIX_BYTES - self.prefix_len;
-        let taken = self.chunk.split_to(missing.min(self.chunk.len()));
-        self.prefix[self.prefix_len..][..taken.len()].copy_from_slice(&taken);
-        self.prefix_len += taken.len();
+        let taken = (PREFIX_BYTES - self.prefix_len).min(self.chunk.len());
+        self.chunk.copy_to_slice(&mut self.prefix[self.prefix_len..][..taken]);
+        self.prefix_len += taken;
         if self.prefix_len < PREFIX_BYTES {
             return Ok(None);
         }
@@ -230,6 +243,7 @@ mod tests {
         let mut messages = Vec::new();
         while let Some(message) = std::future::poll_fn(|cx| reader.poll_next(cx)).await {
             messages.push(message?);
+            reader.let_go();
         }
         Ok(messages)
     }
@@ -302,7 +316,7 @@ mod tests {
         reader_in(&memory, &small, 1000).only().await.unwrap();
         drop(first);
         only().await.unwrap();
-        // A call of many messages holds one at a time.
+        // A call of many messages holds one at a time if it lets go of each.
         let many = framed(&[&large[..]; 9]);
         assert_eq!(all(reader_in(&memory, &many, 1000)).await.unwrap().len(), 9);
     }

@@ -2,6 +2,8 @@
 
 use std::pin::pin;
 
+use anabranch_engine::hash_key::HashKey;
+use anabranch_engine::record::PartitionKey;
 use anabranch_proto::v1::streams_client::StreamsClient;
 use anabranch_proto::v1::{self, ProduceRequest, PutRecordsRequestEntry, ShardIteratorType};
 use bytes::Bytes;
@@ -226,25 +228,69 @@ async fn a_produce_call_ends_with_the_server_after_its_acknowledgements() {
 }
 
 #[tokio::test]
-async fn a_produce_call_reads_no_further_than_64_unacknowledged_batches() {
+async fn a_produce_call_reads_no_further_than_32768_unacknowledged_records() {
+    const IN_FLIGHT: u64 = 32 << 10;
     // Nothing is committed, so nothing is acknowledged.
     let fixture = Fixture::without_threads();
     fixture.create("orders", 1).await;
     let mut client = client(&fixture).await;
-    let requests = (0..1000).map(|index| produce_request("orders", index..index + 1));
+    let requests = (0..400).map(|index| produce_request("orders", index..index + 100));
     let requests: Vec<_> = requests.collect();
     let mut answers = client.produce(stream::iter(requests)).await.unwrap().into_inner();
-    assert!(answers.next().now_or_never().is_none());
-    assert_eq!(fixture.engine.stats().puts, 64);
+    // A task that never returns to its runtime is given nothing more by it.
+    let mut staged = 0;
+    while staged < IN_FLIGHT {
+        assert!(answers.next().now_or_never().is_none());
+        tokio::task::yield_now().await;
+        staged = fixture.engine.stats().records;
+    }
+    for _ in 0..10 {
+        assert!(answers.next().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    // What has arrived together is staged together: a few thousand more at most.
+    staged = fixture.engine.stats().records;
+    assert!((IN_FLIGHT..IN_FLIGHT + 5000).contains(&staged), "{staged}");
     let mut acknowledged = 0;
-    while acknowledged < 1000 {
+    while acknowledged < 40_000 {
         fixture.engine.commit_step();
         while let Some(Some(answer)) = answers.next().now_or_never() {
             acknowledged += answer.unwrap().sequence_numbers.len();
         }
-        // A task that never returns to its runtime is given nothing more by it.
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn puts_that_come_together_are_appended_once_and_acknowledged_one_by_one() {
+    // Nothing is committed until we say so.
+    let fixture = Fixture::without_threads();
+    fixture.create("orders", 4).await;
+    let mut client = client(&fixture).await;
+    let bad = produce_request("orders", 0..0);
+    let requests = (0..20).map(|index| produce_request("orders", index..index + 1 + index % 3));
+    let requests: Vec<_> = requests.chain([bad]).collect();
+    let sent = requests.clone();
+    let mut answers = client.produce(stream::iter(requests)).await.unwrap().into_inner();
+    assert!(answers.next().now_or_never().is_none());
+    // 20 puts in 4 shards.
+    assert_eq!(fixture.engine.stats().puts, 4);
+    while fixture.engine.commit_step() {}
+    let stream = fixture.ops.stream("orders").unwrap();
+    let mut next = [1; 4];
+    for request in &sent[..20] {
+        let answer = answers.next().await.unwrap().unwrap();
+        assert_eq!(answer.sequence_numbers.len(), request.records.len());
+        for (index, record) in request.records.iter().enumerate() {
+            let key = PartitionKey::from_bytes(record.partition_key.as_bytes()).unwrap();
+            let shard = stream.route(HashKey::of(key));
+            assert_eq!(answer.shard_indexes[index] as usize, shard);
+            assert_eq!(answer.sequence_numbers[index], next[shard]);
+            next[shard] += 1;
+        }
+    }
+    let error = answers.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,9 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
     let (message, _held) = reader.only().await?;
     match operation {
         Operation::PutRecords => {
-            let (stream_name, batch) = batch(&message)?;
+            let mut batch = Batch::default();
+            let (stream_name, draft) = put(&message, &mut batch)?;
+            draft.finish()?;
             let outcome = ops.put_records(stream_name, &batch).await?;
             Ok(Frames::message(|out| {
                 write::put_records_response(&outcome, out);
@@ -103,10 +105,14 @@ fn encode<M: Message>(reply: Result<M>) -> Result<Frames> {
     }))
 }
 
-/// The stream's name and the records of a `PutRecordsRequest` or a `ProduceRequest`.
-pub(super) fn batch(message: &[u8]) -> Result<(&str, Batch<'_>)> {
+/// The stream's name and the records of a `PutRecordsRequest` or a `ProduceRequest`, as a put
+/// that is begun in `batch`.
+pub(super) fn put<'b, 'a>(
+    message: &'a [u8],
+    batch: &'b mut Batch<'a>,
+) -> Result<(&'a str, Draft<'b, 'a>)> {
     let mut stream_name = "";
-    let mut draft = Draft::default();
+    let mut draft = batch.begin();
     for field in Fields::new(message) {
         match field.map_err(|why| malformed(&why))? {
             Field::StreamName(name) => stream_name = name,
@@ -115,7 +121,7 @@ pub(super) fn batch(message: &[u8]) -> Result<(&str, Batch<'_>)> {
             }
         }
     }
-    Ok((stream_name, draft.finish()?))
+    Ok((stream_name, draft))
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> OpError {

@@ -19,12 +19,12 @@ pub(super) struct DurationHistogram {
 }
 
 impl DurationHistogram {
-    /// Counts one.
-    pub(super) fn observe(&self, duration: Duration) {
+    /// Counts `count` that took as long.
+    pub(super) fn observe(&self, duration: Duration, count: u64) {
         let us = duration.as_micros() as u64;
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        self.counts[bucket].fetch_add(count, Ordering::Relaxed);
+        self.sum_us.fetch_add(us * count, Ordering::Relaxed);
     }
 
     /// What was counted, by bucket, and the sum in microseconds.
@@ -42,7 +42,7 @@ mod tests {
     fn a_duration_falls_into_the_first_bucket_that_holds_it() {
         let histogram = DurationHistogram::default();
         for us in [0, 100, 101, 5_000_000, 5_000_001] {
-            histogram.observe(Duration::from_micros(us));
+            histogram.observe(Duration::from_micros(us), 1);
         }
         let (counts, sum_us) = histogram.read();
         assert_eq!((counts[0], counts[1]), (2, 1));

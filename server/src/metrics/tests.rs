@@ -93,7 +93,7 @@ fn operations_are_found_by_their_name_and_stand_in_order() {
 #[test]
 fn an_acknowledgement_falls_into_a_bucket_in_seconds() {
     let (_data, metrics) = metrics();
-    metrics.acknowledged(Duration::from_micros(250));
+    metrics.acknowledged(Duration::from_micros(250), 1);
     let text = metrics.encode();
     for line in [
         "anabranch_put_duration_seconds_bucket{le=\"0.0002\"} 0",

@@ -1,9 +1,11 @@
-//! The records of one put, checked and borrowed from the request they came in.
+//! The records of puts, checked and borrowed from the requests they came in.
 //!
-//! A door pushes what it finds, one record after the other; [`Draft::finish`] gives a [`Batch`]
-//! if every one of them is legal, and otherwise refuses the whole, before anything of it was
-//! appended. What lies beyond the limits is counted but not kept, so a hostile request costs no
-//! more memory than a legal one.
+//! A door begins a put and pushes what it finds, one record after the other; [`Draft::finish`]
+//! adds it to its [`Batch`] if every one of them is legal, and otherwise refuses the whole, before
+//! anything of it was appended. What lies beyond the limits is counted but not kept, so a hostile
+//! request costs no more memory than a legal one.
+//!
+//! A call of its own is a batch of one put; `Produce` stages what it finds as a batch of many.
 
 use anabranch_engine::error::RecordError;
 use anabranch_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
@@ -11,22 +13,25 @@ use anabranch_engine::record::{PartitionKey, RecordView};
 
 use super::error::{OpError, Result};
 
-/// A batch in the making.
+/// Puts of 1 to 500 legal records, each together at most 10 MiB.
 #[derive(Debug, Default)]
-pub struct Draft<'a> {
+pub struct Batch<'a> {
     records: Vec<RecordView<'a>>,
+    puts: usize,
+    bytes: usize,
+}
+
+/// A put in the making. Dropped, it leaves nothing in the batch.
+#[derive(Debug)]
+pub struct Draft<'b, 'a> {
+    batch: &'b mut Batch<'a>,
+    /// The records that the batch has without it.
+    records_before: usize,
     count: usize,
     bytes: usize,
 }
 
-/// 1 to 500 legal records of together at most 10 MiB.
-#[derive(Debug)]
-pub struct Batch<'a> {
-    records: Vec<RecordView<'a>>,
-    bytes: usize,
-}
-
-impl<'a> Draft<'a> {
+impl<'a> Draft<'_, 'a> {
     /// Adds a record.
     pub fn push(
         &mut self,
@@ -42,12 +47,13 @@ impl<'a> Draft<'a> {
         }
         let record = record(key, explicit_hash_key, data)
             .map_err(|fault| fault.of(&format!("records[{index}].")))?;
-        self.records.push(record);
+        self.batch.records.push(record);
         Ok(())
     }
 
-    /// The batch, if it is neither empty nor too large.
-    pub fn finish(self) -> Result<Batch<'a>> {
+    /// Adds the put to the batch, if it is neither empty nor too large; says how many records it
+    /// has.
+    pub fn finish(mut self) -> Result<usize> {
         if self.count == 0 || self.count > BATCH_RECORDS_MAX {
             let max = BATCH_RECORDS_MAX as u64;
             let why = format_args!("are {}, allowed are 1 to {max}", self.count);
@@ -65,11 +71,33 @@ impl<'a> Draft<'a> {
                 .with("value", self.bytes.to_string())
                 .with("max", BATCH_BYTES_MAX.to_string()));
         }
-        Ok(Batch { records: self.records, bytes: self.bytes })
+        self.records_before = self.batch.records.len();
+        self.batch.puts += 1;
+        self.batch.bytes += self.bytes;
+        Ok(self.count)
+    }
+}
+
+impl Drop for Draft<'_, '_> {
+    fn drop(&mut self) {
+        self.batch.records.truncate(self.records_before);
     }
 }
 
 impl<'a> Batch<'a> {
+    /// Begins a put.
+    pub fn begin(&mut self) -> Draft<'_, 'a> {
+        Draft { records_before: self.records.len(), batch: self, count: 0, bytes: 0 }
+    }
+
+    /// The batch without its puts, for requests that live elsewhere. It keeps its memory.
+    pub fn emptied<'other>(mut self) -> Batch<'other> {
+        self.records.clear();
+        // Nothing is mapped; collecting in place is what keeps the memory.
+        let none = |_: RecordView<'a>| unreachable!("there are no records left");
+        Batch { records: self.records.into_iter().map(none).collect(), puts: 0, bytes: 0 }
+    }
+
     /// A batch of one record, whose fields are those of the request itself.
     pub fn of_one(
         key: &'a str,
@@ -77,10 +105,15 @@ impl<'a> Batch<'a> {
         data: &'a [u8],
     ) -> Result<Batch<'a>> {
         let record = record(key, explicit_hash_key, data).map_err(|fault| fault.of(""))?;
-        Ok(Batch { bytes: record.bytes(), records: vec![record] })
+        Ok(Batch { bytes: record.bytes(), records: vec![record], puts: 1 })
     }
 
-    /// The records, in the order of the request.
+    /// How many puts it holds.
+    pub fn puts(&self) -> usize {
+        self.puts
+    }
+
+    /// The records, in the order of the requests.
     pub fn records(&self) -> &[RecordView<'a>] {
         &self.records
     }
@@ -142,7 +175,8 @@ mod tests {
     use super::*;
 
     fn fault(key: &str, hash_key: Option<&str>, data: &[u8]) -> String {
-        let mut draft = Draft::default();
+        let mut batch = Batch::default();
+        let mut draft = batch.begin();
         draft.push("good", None, b"").unwrap();
         let error = draft.push(key, hash_key, data).unwrap_err();
         error.field.unwrap().into_owned()
@@ -165,8 +199,9 @@ mod tests {
 
     #[test]
     fn an_empty_or_too_large_batch_is_refused_with_its_size() {
-        assert!(Draft::default().finish().is_err());
-        let mut draft = Draft::default();
+        let mut batch = Batch::default();
+        assert!(batch.begin().finish().is_err());
+        let mut draft = batch.begin();
         for _ in 0..500 {
             draft.push("k", None, b"").unwrap();
         }
@@ -175,16 +210,34 @@ mod tests {
         assert!(error.message.contains("501"), "{error}");
 
         let data = vec![0; RECORD_BYTES_MAX - 1];
-        let mut draft = Draft::default();
+        let mut draft = batch.begin();
         for _ in 0..10 {
             draft.push("k", None, &data).unwrap();
         }
         assert!(draft.finish().is_ok());
-        let mut draft = Draft::default();
+        let mut draft = batch.begin();
         for _ in 0..10 {
             draft.push("k", None, &data).unwrap();
         }
         draft.push("k", None, b"").unwrap();
         assert!(draft.finish().is_err());
+    }
+
+    #[test]
+    fn a_put_that_is_refused_leaves_those_before_it_and_its_batch_is_used_again() {
+        let mut batch = Batch::default();
+        let mut draft = batch.begin();
+        draft.push("a", None, b"12").unwrap();
+        draft.push("b", None, b"").unwrap();
+        assert_eq!(draft.finish().unwrap(), 2);
+        let mut draft = batch.begin();
+        draft.push("c", None, b"").unwrap();
+        assert!(draft.push("", None, b"").is_err());
+        drop(draft);
+        assert_eq!((batch.puts(), batch.records().len(), batch.bytes()), (1, 2, 4));
+        let memory = batch.records.capacity();
+        let batch: Batch<'static> = batch.emptied();
+        assert_eq!((batch.puts(), batch.records().len(), batch.bytes()), (0, 0, 0));
+        assert_eq!(batch.records.capacity(), memory);
     }
 }

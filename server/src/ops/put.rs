@@ -17,6 +17,7 @@
 //! after the other.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -46,54 +47,94 @@ pub struct Staged {
     stream: Arc<Stream>,
     metrics: Arc<Metrics>,
     since: Instant,
+    puts: usize,
     bytes: usize,
-    /// Shard and index of every record, by shard and then by index.
-    order: Vec<Routed>,
-    /// One per shard that is concerned, by shard.
-    runs: Vec<Run>,
+    routed: Routed,
     /// The first run whose fate is not known yet.
     waiting: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Which records go to which shard.
+#[derive(Default)]
 struct Routed {
-    shard: u32,
-    index: u32,
+    /// One for every record, in the order of the batch.
+    links: Vec<Link>,
+    /// One for every shard that is concerned, in the order in which the batch comes to them.
+    runs: Vec<Run>,
 }
 
-/// The records of a batch that go to one shard: a range of `order`.
+/// The records of a run are a chain through the batch: that keeps their order and needs no sort.
+#[derive(Clone, Copy)]
+struct Link {
+    run: u32,
+    /// The index of the run's next record, or [`NONE`].
+    next: u32,
+}
+
+/// The records of a batch that go to one shard.
 struct Run {
-    start: u32,
-    end: u32,
+    /// The shard's index in its stream.
+    shard: u32,
+    /// The indexes of its first record and of its last.
+    first: u32,
+    last: u32,
+    count: u32,
     state: RunState,
 }
+
+/// No index: a batch has fewer records.
+const NONE: u32 = u32::MAX;
 
 enum RunState {
     /// The shard had no room.
     Busy,
     /// Appended and not durable yet.
     Appended(AppendTicket),
-    /// Durable, from this number on.
+    /// Durable; the number of the next record of the run that is asked for.
     Durable(u64),
     /// Refused or failed: nothing of the run is acknowledged.
     Failed(Arc<OpError>),
 }
 
+/// What staging works with, kept by a call that stages again and again, so that it allocates
+/// nothing for it.
+#[derive(Default)]
+pub struct Tables {
+    /// The run of each shard of the stream; [`NONE`] in all of them between two batches.
+    runs: Vec<u32>,
+    spare: Vec<Routed>,
+}
+
+/// Batches of a call that are under way and leave their tables behind: more are rare.
+const SPARE_MAX: usize = 64;
+
 /// What became of a batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
-    /// The number of every record, in the order of the request; 0 where it failed.
+    /// The number of every record, in the order of the batch; 0 where it failed.
     pub numbers: Vec<u64>,
-    /// The shard of every record, in the order of the request.
+    /// The shard of every record, in the order of the batch.
     pub shards: Vec<ShardId>,
     /// The records that failed, by index.
     pub failures: Vec<Failure>,
 }
 
+/// The same for some of its records: those of one put.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Their numbers; 0 where a record failed.
+    pub numbers: &'a [u64],
+    /// Their shards.
+    pub shards: &'a [ShardId],
+    failures: &'a [Failure],
+    /// The index of the first of them.
+    start: u32,
+}
+
 /// A record that was not put.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Its index in the request.
+    /// Its index in the batch.
     pub index: u32,
     /// Why.
     pub error: Arc<OpError>,
@@ -110,9 +151,38 @@ impl Failure {
 }
 
 impl Outcome {
-    /// The refusal of a whole batch, where nothing was put for a reason that has a name of its
+    /// The whole, for a batch of one put.
+    pub fn whole(&self) -> Part<'_> {
+        self.part(0..self.numbers.len())
+    }
+
+    /// What became of the records with these indexes.
+    pub fn part(&self, records: Range<usize>) -> Part<'_> {
+        let failures = |end| self.failures.partition_point(|failed| (failed.index as usize) < end);
+        Part {
+            numbers: &self.numbers[records.clone()],
+            shards: &self.shards[records.clone()],
+            failures: &self.failures[failures(records.start)..failures(records.end)],
+            start: records.start as u32,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.shards.clear();
+        self.failures.clear();
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The records that failed, by their index in the put.
+    pub fn failures(self) -> impl ExactSizeIterator<Item = (u32, &'a Failure)> {
+        self.failures.iter().map(move |failure| (failure.index - self.start, failure))
+    }
+
+    /// The refusal of a whole put, where nothing was put for a reason that has a name of its
     /// own. Throttled records are reported one by one, as the service does.
-    pub fn refusal(&self) -> Option<&OpError> {
+    pub fn refusal(self) -> Option<&'a OpError> {
         if self.failures.len() < self.numbers.len() {
             return None;
         }
@@ -121,38 +191,85 @@ impl Outcome {
     }
 }
 
+impl Routed {
+    fn route(&mut self, stream: &Stream, records: &[RecordView<'_>], run_of: &mut Vec<u32>) {
+        self.links.clear();
+        self.runs.clear();
+        run_of.resize(stream.shards().len(), NONE);
+        for (index, record) in (0u32..).zip(records) {
+            let shard = stream.route(record.hash_key());
+            let run = run_of[shard];
+            if let Some(known) = self.runs.get_mut(run as usize) {
+                self.links[known.last as usize].next = index;
+                known.last = index;
+                known.count += 1;
+                self.links.push(Link { run, next: NONE });
+            } else {
+                let run = self.runs.len() as u32;
+                run_of[shard] = run;
+                self.links.push(Link { run, next: NONE });
+                let (shard, state) = (shard as u32, RunState::Busy);
+                self.runs.push(Run { shard, first: index, last: index, count: 1, state });
+            }
+        }
+        for run in &self.runs {
+            run_of[run.shard as usize] = NONE;
+        }
+    }
+
+    /// The records of a run, in their order.
+    fn records<'a>(
+        &'a self,
+        run: usize,
+        records: &'a [RecordView<'a>],
+    ) -> impl Iterator<Item = RecordView<'a>> + Clone {
+        let mut next = self.runs[run].first;
+        std::iter::from_fn(move || {
+            let index = next as usize;
+            next = self.links.get(index)?.next;
+            Some(records[index])
+        })
+    }
+}
+
 impl Staged {
     /// Routes the records and appends those whose shards have room.
-    pub fn new(stream: Arc<Stream>, batch: &Batch<'_>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        stream: Arc<Stream>,
+        batch: &Batch<'_>,
+        metrics: Arc<Metrics>,
+        tables: &mut Tables,
+    ) -> Self {
         let since = Instant::now();
-        let records = batch.records();
-        let mut order = Vec::with_capacity(records.len());
-        for (index, record) in records.iter().enumerate() {
-            order.push(Routed {
-                shard: stream.route(record.hash_key()) as u32,
-                index: index as u32,
-            });
-        }
-        order.sort_unstable();
+        let mut routed = tables.spare.pop().unwrap_or_default();
+        routed.route(&stream, batch.records(), &mut tables.runs);
         let mut staged = Staged {
-            runs: runs(&order),
             stream,
             metrics,
             since,
+            puts: batch.puts(),
             bytes: batch.bytes(),
-            order,
+            routed,
             waiting: 0,
         };
-        for run in 0..staged.runs.len() {
+        for run in 0..staged.runs().len() {
             staged.append(run, batch);
         }
         staged
     }
 
+    /// Gives back what staging worked with, for the next batch.
+    pub fn recycle(mut self, tables: &mut Tables) {
+        if tables.spare.len() < SPARE_MAX {
+            // Tickets and errors go now.
+            self.routed.runs.clear();
+            tables.spare.push(self.routed);
+        }
+    }
+
     /// Whether records wait for room in their shards.
     pub fn is_busy(&self) -> bool {
-        let busy = |run: &Run| matches!(run.state, RunState::Busy);
-        self.runs.iter().any(busy)
+        (0..self.runs().len()).any(|run| self.is_run_busy(run))
     }
 
     /// Waits for room for the records that found none, and appends them. `batch` is the one
@@ -165,8 +282,8 @@ impl Staged {
     /// fail at once.
     async fn find_room_in_turn(&mut self, batch: &Batch<'_>, room: &Arc<WaitingRoom>) {
         let mut places = Vec::new();
-        for run in 0..self.runs.len() {
-            if matches!(self.runs[run].state, RunState::Busy) {
+        for run in 0..self.runs().len() {
+            if self.is_run_busy(run) {
                 let bytes = self.encoded_len(run, batch);
                 match room.enter(self.stream.id(), self.shard(run).id(), bytes) {
                     Some(place) => places.push(place),
@@ -179,9 +296,9 @@ impl Staged {
 
     async fn wait_for_room(&mut self, batch: &Batch<'_>, patience: Duration) {
         let deadline = tokio::time::Instant::now() + patience;
-        for run in 0..self.runs.len() {
+        for run in 0..self.runs().len() {
             let shard = Arc::clone(self.shard(run));
-            while matches!(self.runs[run].state, RunState::Busy) {
+            while self.is_run_busy(run) {
                 let bytes = self.encoded_len(run, batch);
                 if tokio::time::timeout_at(deadline, shard.room(bytes)).await.is_ok() {
                     self.append(run, batch);
@@ -193,9 +310,9 @@ impl Staged {
     }
 
     fn throttle(&mut self, run: usize) {
-        self.metrics.throttled(self.records_of(run).len() as u64);
+        self.metrics.throttled(u64::from(self.runs()[run].count));
         let busy = OpError::from(Error::Busy { shard: self.shard(run).id() });
-        self.runs[run].state = RunState::Failed(Arc::new(busy));
+        self.routed.runs[run].state = RunState::Failed(Arc::new(busy));
     }
 
     /// Bytes of keys and data of the batch.
@@ -203,9 +320,20 @@ impl Staged {
         self.bytes
     }
 
-    /// The outcome, once every record is durable or has failed.
-    pub fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        while let Some(run) = self.runs.get_mut(self.waiting) {
+    /// How many records the batch holds.
+    pub fn records(&self) -> usize {
+        self.routed.links.len()
+    }
+
+    /// How many puts the batch holds.
+    pub fn puts(&self) -> usize {
+        self.puts
+    }
+
+    /// Writes the outcome in place of another one, once every record is durable or has failed. It
+    /// is asked for once.
+    pub fn poll_outcome(&mut self, cx: &mut Context<'_>, outcome: &mut Outcome) -> Poll<()> {
+        while let Some(run) = self.routed.runs.get_mut(self.waiting) {
             if let RunState::Appended(ticket) = &mut run.state {
                 run.state = match ready!(Pin::new(ticket).poll(cx)) {
                     Ok(appended) => RunState::Durable(appended.first.0),
@@ -214,69 +342,58 @@ impl Staged {
             }
             self.waiting += 1;
         }
-        self.metrics.acknowledged(self.since.elapsed());
-        Poll::Ready(self.outcome())
+        self.metrics.acknowledged(self.since.elapsed(), self.puts as u64);
+        self.tell(outcome);
+        Poll::Ready(())
     }
 
     fn append(&mut self, run: usize, batch: &Batch<'_>) {
-        let state = match self.shard(run).append(self.views(run, batch)) {
+        let records = self.routed.records(run, batch.records());
+        let state = match self.shard(run).append(records) {
             Ok(ticket) => RunState::Appended(ticket),
             Err(Error::Busy { .. }) => RunState::Busy,
             Err(error) => RunState::Failed(Arc::new(error.into())),
         };
-        self.runs[run].state = state;
-    }
-
-    fn views<'a>(
-        &'a self,
-        run: usize,
-        batch: &'a Batch<'_>,
-    ) -> impl Iterator<Item = RecordView<'a>> + Clone {
-        let records = batch.records();
-        self.records_of(run).iter().map(|routed| records[routed.index as usize])
+        self.routed.runs[run].state = state;
     }
 
     fn encoded_len(&self, run: usize, batch: &Batch<'_>) -> usize {
-        self.views(run, batch).map(|record| record.encoded_len()).sum()
+        let records = self.routed.records(run, batch.records());
+        records.map(|record| record.encoded_len()).sum()
     }
 
-    fn records_of(&self, run: usize) -> &[Routed] {
-        let Run { start, end, .. } = self.runs[run];
-        &self.order[start as usize..end as usize]
+    fn runs(&self) -> &[Run] {
+        &self.routed.runs
+    }
+
+    fn is_run_busy(&self, run: usize) -> bool {
+        matches!(self.runs()[run].state, RunState::Busy)
     }
 
     fn shard(&self, run: usize) -> &Arc<anabranch_engine::Shard> {
-        let first = self.order[self.runs[run].start as usize];
-        &self.stream.shards()[first.shard as usize]
+        &self.stream.shards()[self.runs()[run].shard as usize]
     }
 
-    fn outcome(&self) -> Outcome {
-        let count = self.order.len();
-        let mut outcome = Outcome {
-            numbers: vec![0; count],
-            shards: vec![ShardId(0); count],
-            failures: Vec::new(),
-        };
-        for (index, run) in self.runs.iter().enumerate() {
-            let shard = self.shard(index).id();
-            for (offset, routed) in self.records_of(index).iter().enumerate() {
-                let record = routed.index as usize;
-                outcome.shards[record] = shard;
-                match &run.state {
-                    RunState::Durable(first) => {
-                        outcome.numbers[record] = first + offset as u64;
-                    }
-                    RunState::Failed(error) => outcome
-                        .failures
-                        .push(Failure { index: routed.index, error: Arc::clone(error) }),
-                    RunState::Busy | RunState::Appended(_) => {
-                        unreachable!("an outcome is made when every run has one")
-                    }
+    fn tell(&mut self, outcome: &mut Outcome) {
+        outcome.clear();
+        let Routed { links, runs } = &mut self.routed;
+        for (index, link) in (0u32..).zip(links) {
+            let run = &mut runs[link.run as usize];
+            outcome.shards.push(self.stream.shards()[run.shard as usize].id());
+            outcome.numbers.push(match &mut run.state {
+                RunState::Durable(next) => {
+                    *next += 1;
+                    *next - 1
                 }
-            }
+                RunState::Failed(error) => {
+                    outcome.failures.push(Failure { index, error: Arc::clone(error) });
+                    0
+                }
+                RunState::Busy | RunState::Appended(_) => {
+                    unreachable!("an outcome is told when every run has one")
+                }
+            });
         }
-        outcome.failures.sort_unstable_by_key(|failure| failure.index);
-        outcome
     }
 }
 
@@ -284,20 +401,9 @@ impl Future for Staged {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.poll_outcome(cx)
+        let mut outcome = Outcome::default();
+        self.poll_outcome(cx, &mut outcome).map(|()| outcome)
     }
-}
-
-/// The runs of equal shards in `order`, none of them tried yet.
-fn runs(order: &[Routed]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut start = 0;
-    for run in order.chunk_by(|a, b| a.shard == b.shard) {
-        let end = start + run.len() as u32;
-        runs.push(Run { start, end, state: RunState::Busy });
-        start = end;
-    }
-    runs
 }
 
 /// Puts a batch and waits until its records are durable or have failed.
@@ -307,12 +413,12 @@ pub(super) async fn put(
     metrics: &Arc<Metrics>,
     room: &Arc<WaitingRoom>,
 ) -> Result<Outcome> {
-    let mut staged = Staged::new(stream, batch, Arc::clone(metrics));
+    let mut staged = Staged::new(stream, batch, Arc::clone(metrics), &mut Tables::default());
     if staged.is_busy() {
         staged.find_room_in_turn(batch, room).await;
     }
     let outcome = staged.await;
-    match outcome.refusal() {
+    match outcome.whole().refusal() {
         Some(error) => Err(error.clone()),
         None => Ok(outcome),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anabranch_engine::Stream;
 
 use super::batch::Batch;
-use super::put::{Outcome, Staged, put};
+use super::put::{Outcome, Staged, Tables, put};
 use super::{Ops, Result, names};
 
 impl Ops {
@@ -16,8 +16,8 @@ impl Ops {
     }
 
     /// Appends a batch without waiting for its durability: see [`Staged`].
-    pub fn stage(&self, stream: &Arc<Stream>, batch: &Batch<'_>) -> Staged {
-        Staged::new(Arc::clone(stream), batch, Arc::clone(&self.metrics))
+    pub fn stage(&self, stream: &Arc<Stream>, batch: &Batch<'_>, tables: &mut Tables) -> Staged {
+        Staged::new(Arc::clone(stream), batch, Arc::clone(&self.metrics), tables)
     }
 
     /// The stream of that name, for batches that are staged.

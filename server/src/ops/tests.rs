@@ -17,7 +17,7 @@ use anabranch_engine::fs::ReadMode;
 use anabranch_engine::{Durability, Engine, EngineOptions, Environment};
 use anabranch_proto::v1::{self, ShardIteratorType};
 
-use super::batch::{Batch, Draft};
+use super::batch::Batch;
 use super::*;
 
 /// Operations, the clock they go by and the directory they live in.
@@ -94,11 +94,13 @@ impl Fixture {
     /// Puts `count` records with distinct keys.
     pub(crate) async fn put(&self, stream: &str, count: usize) -> put::Outcome {
         let keys: Vec<String> = (0..count).map(|index| format!("key-{index}")).collect();
-        let mut draft = Draft::default();
+        let mut batch = Batch::default();
+        let mut draft = batch.begin();
         for key in &keys {
             draft.push(key, None, key.as_bytes()).unwrap();
         }
-        self.ops.put_records(stream, &draft.finish().unwrap()).await.unwrap()
+        draft.finish().unwrap();
+        self.ops.put_records(stream, &batch).await.unwrap()
     }
 
     pub(crate) fn iterator(&self, stream: &str, start: ShardIteratorType) -> String {

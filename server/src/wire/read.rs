@@ -173,7 +173,23 @@ fn take<'a>(rest: &mut &'a [u8], len: u64) -> Result<&'a [u8], Malformed> {
     Ok(taken)
 }
 
+#[inline]
 fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
+    // Keys have one byte and most lengths two at most.
+    match **rest {
+        [low @ ..0x80, ..] => {
+            *rest = &rest[1..];
+            Ok(u64::from(low))
+        }
+        [low, high @ ..0x80, ..] => {
+            *rest = &rest[2..];
+            Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+        }
+        _ => long_varint(rest),
+    }
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0u64;
     for (index, &byte) in rest.iter().take(10).enumerate() {
         // Ten groups of seven bits are 70: of the tenth only the lowest bit fits.

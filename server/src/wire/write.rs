@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use crate::ops::get_records::RecordsPage;
-use crate::ops::put::Outcome;
+use crate::ops::put::{Outcome, Part};
 use crate::push::Event;
 
 /// A field's key: its number and the type "length-delimited".
@@ -52,12 +52,12 @@ pub fn put_records_response(outcome: &Outcome, out: &mut BytesMut) {
 }
 
 /// Appends a `ProduceResponse`.
-pub fn produce_response(outcome: &Outcome, out: &mut BytesMut) {
-    put_packed(out, 1, || outcome.numbers.iter().copied());
-    put_packed(out, 2, || outcome.shards.iter().map(|shard| u64::from(shard.0)));
-    for failure in &outcome.failures {
+pub fn produce_response(put: Part<'_>, out: &mut BytesMut) {
+    put_packed(out, 1, || put.numbers.iter().copied());
+    put_packed(out, 2, || put.shards.iter().map(|shard| u64::from(shard.0)));
+    for (index, failure) in put.failures() {
         let failure = ProduceFailure {
-            index: failure.index,
+            index,
             error_code: failure.code().to_owned(),
             error_message: failure.error.message.clone(),
         };
@@ -124,11 +124,16 @@ fn varint_len(value: u64) -> usize {
 }
 
 fn put_varint(out: &mut BytesMut, mut value: u64) {
+    // One look at the room of `out` instead of one for each byte.
+    let mut bytes = [0; 10];
+    let mut last = 0;
     while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
+        bytes[last] = value as u8 | 0x80;
         value >>= 7;
+        last += 1;
     }
-    out.put_u8(value as u8);
+    bytes[last] = value as u8;
+    out.put_slice(&bytes[..=last]);
 }
 
 #[cfg(test)]
@@ -183,13 +188,20 @@ mod tests {
     fn prost_decodes_an_acknowledgement_of_produce() {
         let outcome = outcome();
         let mut out = BytesMut::new();
-        produce_response(&outcome, &mut out);
-        let decoded = ProduceResponse::decode(out.freeze()).unwrap();
+        produce_response(outcome.whole(), &mut out);
+        let decoded = ProduceResponse::decode(out.split().freeze()).unwrap();
         assert_eq!(decoded.sequence_numbers, outcome.numbers);
         let shards: Vec<u32> = outcome.shards.iter().map(|shard| shard.0).collect();
         assert_eq!(decoded.shard_indexes, shards);
         let failed: Vec<u32> = decoded.failures.iter().map(|failure| failure.index).collect();
         assert_eq!(failed, [2, 5]);
+        // Of several puts each is answered as if it were alone.
+        produce_response(outcome.part(3..6), &mut out);
+        let decoded = ProduceResponse::decode(out.freeze()).unwrap();
+        assert_eq!(decoded.sequence_numbers, outcome.numbers[3..]);
+        assert_eq!(decoded.shard_indexes, shards[3..]);
+        assert_eq!(decoded.failures.len(), 1);
+        assert_eq!(decoded.failures[0].index, 2);
     }
 
     fn page() -> (Page, Vec<Vec<u8>>) {

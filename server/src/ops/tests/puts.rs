@@ -1,7 +1,7 @@
 //! Puts, in batches and one by one.
 
 use super::*;
-use crate::ops::put::Failure;
+use crate::ops::put::{Failure, Tables};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_answered_in_its_order_and_read_back_in_the_order_of_each_shard() {
@@ -58,7 +58,7 @@ async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
     let batch = Batch::of_one("k", None, data).unwrap();
     let mut staged = Vec::new();
     let mut busy = loop {
-        let next = fixture.ops.stage(&stream, &batch);
+        let next = fixture.ops.stage(&stream, &batch, &mut Tables::default());
         if next.is_busy() {
             break next;
         }
@@ -69,7 +69,7 @@ async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
     assert_eq!(outcome.failures.len(), 1);
     assert_eq!(outcome.failures[0].code(), "ProvisionedThroughputExceededException");
     assert_eq!(outcome.numbers, [0]);
-    assert!(outcome.refusal().is_none());
+    assert!(outcome.whole().refusal().is_none());
     assert!(fixture.ops.metrics().encode().contains("anabranch_throttled_records_total 1"));
 
     // Once the disk has caught up, what was staged is durable, and there is room.
@@ -77,7 +77,7 @@ async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
     for (index, staged) in staged.into_iter().enumerate() {
         assert_eq!(staged.await.numbers, [index as u64 + 1]);
     }
-    assert!(!fixture.ops.stage(&stream, &batch).is_busy());
+    assert!(!fixture.ops.stage(&stream, &batch, &mut Tables::default()).is_busy());
 }
 
 #[tokio::test(start_paused = true)]
