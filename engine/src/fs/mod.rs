@@ -137,6 +137,12 @@ pub trait Map: Send + Sync {
     /// The caller promises that the range lies inside the view, is **durable**, and will not
     /// be written again while the result or a clone of it lives.
     fn slice(self: Arc<Self>, offset: u64, len: usize) -> io::Result<Bytes>;
+
+    /// Whether a range is in memory, so that touching it waits for no disk: true only where that
+    /// is known now. A hint; the next moment may be different.
+    fn is_resident(&self, _offset: u64, _len: usize) -> bool {
+        false
+    }
 }
 
 /// How a file is opened.

@@ -165,6 +165,23 @@ fn a_slice_holds_exactly_its_range_and_later_writes_elsewhere_show_in_later_slic
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_is_known_to_be_in_memory_and_what_was_not_is_not() {
+    let dir = directory();
+    let file = RealFs::default().create(&dir.path().join("a"), 2 * MIB).unwrap();
+    let map = Arc::clone(&file).map(2 * MIB).unwrap();
+    assert!(!map.is_resident(0, 100));
+    file.write_at(0, &vec![1; MIB as usize]).unwrap();
+    assert!(map.is_resident(0, MIB as usize));
+    assert!(!map.is_resident(MIB - 100, 101));
+    assert!(!map.is_resident(2 * MIB - 1, 2));
+    let copied = RealFs::new(ReadMode::Pread).open(&dir.path().join("a"), Access::Read).unwrap();
+    assert!(!copied.map(MIB).unwrap().is_resident(0, 100));
+    // A slice of what is in memory is one like any other.
+    assert_eq!(&*map.slice(MIB - 2, 2).unwrap(), [1; 2]);
+}
+
 #[test]
 fn slices_stay_readable_after_the_file_is_removed_and_closed() {
     for fs in modes() {
