@@ -167,6 +167,20 @@ pub(crate) fn entry(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((bytes.len() - rest.len(), message))
 }
 
+/// The length of the entry at the start of `bytes`, tag and length included.
+#[inline]
+pub(crate) fn entry_bytes(bytes: &[u8]) -> Option<usize> {
+    // Two bytes of length: 128 bytes to 16 KiB, as most entries have.
+    if let [ENTRY_TAG, low, high, ..] = *bytes
+        && low >= 0x80
+        && high < 0x80
+    {
+        let len = 3 + (usize::from(low & 0x7f) | usize::from(high) << 7);
+        return (len <= bytes.len()).then_some(len);
+    }
+    entry(bytes).map(|(len, _)| len)
+}
+
 /// Number and arrival time of an entry, without looking at key and data.
 pub(crate) fn entry_stamp(message: &[u8]) -> Option<(SequenceNumber, u64)> {
     let (sequence, rest) = fixed64(message, SEQUENCE_TAG)?;
@@ -244,15 +258,21 @@ mod tests {
             assert_eq!(decoded.key, record.key.as_str().as_bytes());
             assert_eq!(decoded.data, record.data);
             assert_eq!(decoded.entry_bytes, entry.len());
+            assert_eq!(entry_bytes(entry), Some(entry.len()));
         }
     }
 
     #[test]
     fn every_prefix_of_an_entry_is_refused() {
         let mut out = Vec::new();
-        view("key", b"some data").encode(SequenceNumber(1), 1, &mut out);
+        view("key", b"data of some length".repeat(8).as_slice()).encode(
+            SequenceNumber(1),
+            1,
+            &mut out,
+        );
         for len in 0..out.len() {
             assert_eq!(EncodedRecord::decode(&out[..len]), None, "{len}");
+            assert_eq!(entry_bytes(&out[..len]), None, "{len}");
         }
     }
 

@@ -16,8 +16,9 @@ use crate::error::{Damage, Error, IoContext, Result, is_unreadable};
 use crate::log::LogView;
 use crate::log::frame::{FRAME_HEADER_BYTES, Fault, FrameHeader};
 use crate::log::header::FRAMES_START;
-use crate::log::place::{Inside, Place};
-use crate::log::segment::{Fence, Segment};
+use crate::log::inside::Inside;
+use crate::log::place::Place;
+use crate::log::segment::{Fence, OpenSegment, Segment};
 use crate::mutant::Mutant;
 use crate::record::{entry, entry_stamp};
 use crate::sequence::SequenceNumber;
@@ -57,6 +58,10 @@ pub(crate) struct LogCursor {
     place: Option<Place>,
     /// Ranges of a page at most.
     ranges_max: usize,
+    /// Whether it goes on with the pass that left a bookmark at its position.
+    goes_on: bool,
+    /// Whether payloads are compared with their checksums.
+    verifies: bool,
 }
 
 /// What a step of the walk found.
@@ -67,7 +72,32 @@ enum Step {
 
 impl LogCursor {
     pub(crate) fn new(view: Arc<LogView>, position: SequenceNumber) -> LogCursor {
-        LogCursor { view, position, place: None, ranges_max: usize::MAX }
+        LogCursor {
+            view,
+            position,
+            place: None,
+            ranges_max: usize::MAX,
+            goes_on: false,
+            verifies: true,
+        }
+    }
+
+    /// A cursor that goes on with the pass that has left a bookmark at the position, if one has.
+    pub(crate) fn go_on(&mut self) {
+        self.goes_on = true;
+    }
+
+    /// Leaves a bookmark, with which the pass goes on later: what it has verified by then is not
+    /// verified again.
+    pub(crate) fn leave_bookmark(&self) {
+        if let Some(place) = &self.place {
+            place.segment.keep_bookmark(place.bookmark(self.position));
+        }
+    }
+
+    /// From here on it compares no payload with its checksum.
+    pub(crate) fn skip_checksums(&mut self) {
+        self.verifies = false;
     }
 
     pub(crate) fn limit_ranges(&mut self, ranges_max: usize) {
@@ -86,22 +116,54 @@ impl LogCursor {
         }
     }
 
-    /// Whether the next read leaves the newest segment: it may have to wait for the disk.
-    pub(crate) fn is_cold(&self) -> bool {
+    /// Whether the next read may have to wait for the disk: it leaves the newest segment, and
+    /// what it would read elsewhere is not known to be in memory.
+    pub(crate) fn is_cold(&mut self, limit: ReadLimit) -> bool {
+        self.skip_trimmed();
         let segments = self.view.segments();
-        match (segments.last(), &self.place) {
-            (None, _) => false,
-            (Some(last), Some(place)) => !Arc::ptr_eq(last, &place.segment),
-            (Some(last), None) => self.position < last.base(),
+        let Some(last) = segments.last() else { return false };
+        let is_in_newest = match &self.place {
+            Some(place) => Arc::ptr_eq(last, &place.segment),
+            None => self.position >= last.base(),
+        };
+        if is_in_newest {
+            return false;
+        }
+        if self.place.is_none() {
+            self.place = self.segment_at_position(&segments).and_then(|segment| {
+                let open = segment.open_already(&self.view.cache)?;
+                Some(self.place_in(segment, open))
+            });
+        }
+        let Some(place) = &mut self.place else { return true };
+        let Some(beyond) = place.resident_up_to(limit.bytes) else { return true };
+        let base = place.segment.base();
+        let following = segments.partition_point(|segment| segment.base() <= base);
+        let following = segments.get(following).filter(|segment| !Arc::ptr_eq(segment, last));
+        match following {
+            Some(segment) if beyond > 0 => !self.begins_resident(segment, beyond),
+            _ => false,
+        }
+    }
+
+    /// Whether a segment is open, and so many bytes of its first frames are known to be in memory.
+    fn begins_resident(&self, segment: &Segment, bytes: usize) -> bool {
+        let Some(open) = segment.open_already(&self.view.cache) else { return false };
+        let end = segment.extent().map_or(FRAMES_START, |extent| extent.end);
+        let bytes = bytes.min(end.saturating_sub(FRAMES_START) as usize);
+        open.map.is_resident(FRAMES_START, bytes)
+    }
+
+    fn skip_trimmed(&mut self) {
+        let horizon = self.view.trim_horizon();
+        if self.position < horizon {
+            self.seek(horizon);
         }
     }
 
     /// Reads on. An empty page means the tip is reached.
     pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Page> {
-        let horizon = self.view.trim_horizon();
-        if self.position < horizon {
-            self.seek(horizon);
-        }
+        self.skip_trimmed();
         let mut page = Page::default();
         while page.records < limit.records
             && page.bytes < limit.bytes.max(1)
@@ -194,7 +256,7 @@ impl LogCursor {
     }
 
     fn entry_at_time(&mut self, header: FrameHeader, arrival_ms: u64) -> Result<bool> {
-        let payload = self.enter(&header)?;
+        let payload = self.enter(&header, false)?;
         let place = self.place.as_mut().expect("enter keeps the place");
         let inside = place.inside.as_mut().expect("entered");
         while inside.consumed < payload.len() {
@@ -213,17 +275,15 @@ impl LogCursor {
 
     /// Adds what fits of a frame to the page.
     fn take(&mut self, header: FrameHeader, limit: ReadLimit, page: &mut Page) -> Result<()> {
-        let payload = self.enter(&header)?;
-        let place = self.place.as_mut().expect("enter keeps the place");
-        let inside = place.inside.as_mut().expect("entered");
         let records_left = limit.records - page.records;
         let bytes_left = limit.bytes.saturating_sub(page.bytes);
-
-        let whole = inside.at == header.base
-            && inside.at >= self.position
+        let fits = self.position <= header.base
             && header.count as usize <= records_left
-            && payload.len() <= bytes_left;
-        if whole {
+            && header.payload_bytes as usize <= bytes_left;
+        let payload = self.enter(&header, !fits)?;
+        let place = self.place.as_mut().expect("enter keeps the place");
+        let inside = place.inside.as_mut().expect("entered");
+        if fits && inside.at == header.base {
             page.records += header.count as usize;
             page.bytes += payload.len();
             page.last_arrival_ms = Some(header.last_arrival_ms);
@@ -232,43 +292,31 @@ impl LogCursor {
             return Ok(());
         }
 
-        while inside.at < self.position && inside.consumed < payload.len() {
-            let Some((bytes, _)) = border(&payload[inside.consumed..]) else {
-                return Err(self.fence(Fault::Foreign, Some(header))?);
-            };
-            inside.consumed += bytes;
-            inside.at = inside.at.next();
-        }
+        let takes_one = page.records == 0;
+        let skipped = inside.skip_to(&payload, self.position);
+        let cut = skipped.and_then(|()| inside.cut(&payload, records_left, bytes_left, takes_one));
+        let Some(cut) = cut else {
+            return Err(self.fence(Fault::Foreign, Some(header))?);
+        };
         let start = inside.consumed;
-        let (mut end, mut taken) = (start, 0);
-        while end < payload.len() && taken < records_left {
-            let Some((bytes, arrived)) = border(&payload[end..]) else {
-                return Err(self.fence(Fault::Foreign, Some(header))?);
-            };
-            let is_first = page.records + taken == 0;
-            if end - start + bytes > bytes_left && !is_first {
-                break;
-            }
-            end += bytes;
-            taken += 1;
-            page.last_arrival_ms = Some(arrived);
+        if cut.entries > 0 {
+            page.records += cut.entries;
+            page.bytes += cut.end - start;
+            page.last_arrival_ms = cut.last_arrival_ms;
+            page.ranges.push(payload.slice(start..cut.end));
         }
-        if taken > 0 {
-            page.records += taken;
-            page.bytes += end - start;
-            page.ranges.push(payload.slice(start..end));
-        }
-        inside.consumed = end;
-        inside.at = inside.at.plus(taken as u64);
+        inside.consumed = cut.end;
+        inside.at = inside.at.plus(cut.entries as u64);
         self.position = self.position.max(inside.at);
-        if end == payload.len() {
+        if cut.end == payload.len() {
             self.leave(&header);
         }
         Ok(())
     }
 
-    /// The payload of the frame at the place, found right; moves inside it.
-    fn enter(&mut self, header: &FrameHeader) -> Result<Bytes> {
+    /// The payload of the frame at the place, found right; moves inside it. One that is going to
+    /// be cut is walked on the way.
+    fn enter(&mut self, header: &FrameHeader, is_cut: bool) -> Result<Bytes> {
         let place = self.place.as_mut().expect("a frame was found at a place");
         let offset = place.offset + FRAME_HEADER_BYTES as u64;
         let len = header.payload_bytes as usize;
@@ -283,10 +331,14 @@ impl LogCursor {
         };
         let place = self.place.as_mut().expect("a frame was found at a place");
         if place.inside.is_none() {
-            if !header.matches(&payload) && !Mutant::NoPayloadCheck.is_on() {
+            let verifies = self.verifies && !Mutant::NoPayloadCheck.is_on();
+            place.inside = match verifies {
+                true => Inside::verified(header, &payload, is_cut),
+                false => Some(Inside::unverified(header)),
+            };
+            if place.inside.is_none() {
                 return Err(self.fence(Fault::PayloadCrc, Some(*header))?);
             }
-            place.inside = Some(Inside { header: *header, consumed: 0, at: header.base });
         }
         Ok(payload)
     }
@@ -358,10 +410,15 @@ impl LogCursor {
     /// Chooses segment and frame by the position. False where there is no segment.
     fn find_place(&mut self) -> Result<bool> {
         let segments = self.view.segments();
-        let behind = segments.partition_point(|segment| segment.base() <= self.position);
-        let Some(segment) = segments.get(behind.saturating_sub(1)) else { return Ok(false) };
+        let Some(segment) = self.segment_at_position(&segments) else { return Ok(false) };
         self.place = Some(self.enter_segment(segment)?);
         Ok(true)
+    }
+
+    /// The segment that holds the position, or the first one.
+    fn segment_at_position<'a>(&self, segments: &'a [Arc<Segment>]) -> Option<&'a Arc<Segment>> {
+        let behind = segments.partition_point(|segment| segment.base() <= self.position);
+        segments.get(behind.saturating_sub(1))
     }
 
     fn enter_segment(&self, segment: &Arc<Segment>) -> Result<Place> {
@@ -370,18 +427,12 @@ impl LogCursor {
                 Some(found) => self.file_lost(segment, found),
                 None => error,
             })?;
-        let entry = segment.index_at_sequence(self.position);
-        let (offset, expected) =
-            entry.map_or((FRAMES_START, segment.base()), |entry| (entry.offset, entry.base));
-        Ok(Place {
-            segment: segment.clone(),
-            owner: open.header.as_ref().map(crate::log::header::SegmentHeader::owner),
-            open,
-            offset,
-            expected,
-            inside: None,
-            window: (0, Bytes::new()),
-        })
+        Ok(self.place_in(segment, open))
+    }
+
+    fn place_in(&self, segment: &Arc<Segment>, open: Arc<OpenSegment>) -> Place {
+        let bookmark = self.goes_on.then(|| segment.take_bookmark(self.position)).flatten();
+        Place::new(segment, open, self.position, bookmark)
     }
 
     /// All numbers of a file are lost, as far as we can see now.

@@ -217,16 +217,39 @@ impl FrameHeader {
 
     /// Whether `payload` is what was written.
     pub(crate) fn matches(&self, payload: &[u8]) -> bool {
-        payload_crc(self.owner.incarnation, payload) == self.payload_crc
+        self.matches_while(payload, usize::MAX, |_| {})
+    }
+
+    /// The same in pieces: after each, `summed` is told where it ends, while its bytes are still
+    /// at hand. Nothing is proved by then.
+    pub(crate) fn matches_while(
+        &self,
+        payload: &[u8],
+        piece_bytes: usize,
+        mut summed: impl FnMut(usize),
+    ) -> bool {
+        let mut hasher = payload_hasher(self.owner.incarnation);
+        let mut end = 0;
+        for piece in payload.chunks(piece_bytes) {
+            hasher.update(piece);
+            end += piece.len();
+            summed(end);
+        }
+        hasher.finalize() == self.payload_crc
     }
 }
 
 /// The CRC that a payload (with its extension before it) has in a file of this incarnation.
 pub(crate) fn payload_crc(incarnation: Incarnation, payload: &[u8]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(&incarnation.0.to_le_bytes());
+    let mut hasher = payload_hasher(incarnation);
     hasher.update(payload);
     hasher.finalize()
+}
+
+fn payload_hasher(incarnation: Incarnation) -> Hasher {
+    let mut hasher = Hasher::new();
+    hasher.update(&incarnation.0.to_le_bytes());
+    hasher
 }
 
 fn header_crc(incarnation: Incarnation, header: &[u8; FRAME_HEADER_BYTES]) -> u32 {

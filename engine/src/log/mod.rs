@@ -15,6 +15,7 @@ pub(crate) mod cursor;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
+mod inside;
 pub(crate) mod paths;
 mod place;
 pub(crate) mod recover;

@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use crate::error::{IoContext, Result};
 use crate::log::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Fault, FrameHeader, Owner};
+use crate::log::header::{FRAMES_START, SegmentHeader};
+use crate::log::inside::Inside;
 use crate::log::scan::Scanner;
 use crate::log::segment::{OpenSegment, Segment};
 use crate::mutant::Mutant;
@@ -31,16 +33,73 @@ pub(super) struct Place {
     pub(super) window: (u64, Bytes),
 }
 
-#[derive(Clone, Copy)]
-pub(super) struct Inside {
-    pub(super) header: FrameHeader,
-    /// Payload bytes before `position`.
-    pub(super) consumed: usize,
-    /// The number of the entry at `consumed`.
-    pub(super) at: SequenceNumber,
+/// Where a pass stopped, for whoever goes on with it. It holds nothing of the file.
+pub(crate) struct Bookmark {
+    /// The number that is read next.
+    pub(super) position: SequenceNumber,
+    pub(super) offset: u64,
+    pub(super) expected: SequenceNumber,
+    pub(super) inside: Option<Inside>,
 }
 
 impl Place {
+    /// A place in an open segment: at a bookmark, or at the frame that the index knows nearest to
+    /// the position.
+    pub(super) fn new(
+        segment: &Arc<Segment>,
+        open: Arc<OpenSegment>,
+        position: SequenceNumber,
+        bookmark: Option<Bookmark>,
+    ) -> Place {
+        let bookmark = bookmark.unwrap_or_else(|| {
+            let entry = segment.index_at_sequence(position);
+            let (offset, expected) =
+                entry.map_or((FRAMES_START, segment.base()), |entry| (entry.offset, entry.base));
+            Bookmark { position, offset, expected, inside: None }
+        });
+        Place {
+            segment: segment.clone(),
+            owner: open.header.as_ref().map(SegmentHeader::owner),
+            open,
+            offset: bookmark.offset,
+            expected: bookmark.expected,
+            inside: bookmark.inside,
+            window: (0, Bytes::new()),
+        }
+    }
+
+    /// The place, for a pass that goes on later.
+    pub(super) fn bookmark(&self, position: SequenceNumber) -> Bookmark {
+        let Place { offset, expected, inside, .. } = self;
+        Bookmark { position, offset: *offset, expected: *expected, inside: inside.clone() }
+    }
+
+    /// Whether a page of so many bytes, and the frame that it begins in, are known to be in memory
+    /// as far as this segment goes; then, how many of the bytes lie beyond it.
+    pub(super) fn resident_up_to(&mut self, bytes: usize) -> Option<usize> {
+        let end = self.segment.extent().map_or(0, |extent| extent.end);
+        let from = match &self.inside {
+            Some(inside) => self.offset + (FRAME_HEADER_BYTES + inside.consumed) as u64,
+            None => self.offset,
+        };
+        let mut until = from + bytes as u64;
+        let beyond = until.saturating_sub(end) as usize;
+        until = until.min(end);
+        let map = &self.open.map;
+        if !map.is_resident(from, until.saturating_sub(from) as usize) {
+            return None;
+        }
+        if self.inside.is_none() && until < end {
+            // Its checksum covers all of it.
+            let header = self.header_at().ok()?.ok()?;
+            let rest = (self.offset + header.frame_bytes()).min(end).saturating_sub(until);
+            if !self.open.map.is_resident(until, rest as usize) {
+                return None;
+            }
+        }
+        Some(beyond)
+    }
+
     /// The header of the frame at the place.
     pub(super) fn header_at(&mut self) -> std::io::Result<Result<FrameHeader, Fault>> {
         let Some(owner) = self.owner else { return Ok(Err(Fault::Foreign)) };

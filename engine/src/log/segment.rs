@@ -8,6 +8,7 @@
 //!
 //! Open files and maps are budgeted: past the budget the ones longest unused are let go.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,6 +22,7 @@ use crate::limits::SEQUENCE_NUMBER_MAX;
 use crate::log::frame::{Fault, FrameHeader};
 use crate::log::header::{FRAMES_START, SegmentHeader};
 use crate::log::index::{Footer, Index, IndexEntry, footer_bytes};
+use crate::log::place::Bookmark;
 use crate::log::scan::{Found, Scanner};
 use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
@@ -52,6 +54,10 @@ pub(crate) struct Extent {
 /// on before it, so that nothing is passed over.
 const UNKNOWN_ARRIVAL: u64 = u64::MAX;
 
+/// Bookmarks of a segment at most: more readers than these seldom page through one at a time. One
+/// takes 150 bytes, and 8 for each 16 KiB of a frame that is cut.
+const BOOKMARKS_MAX: usize = 32;
+
 /// One file of a log.
 pub(crate) struct Segment {
     shard: (StreamId, ShardId),
@@ -66,6 +72,8 @@ pub(crate) struct Segment {
     /// Where a read has failed: told of once, and tried again each time.
     unreadable: Mutex<Vec<u64>>,
     open: Mutex<Option<Arc<OpenSegment>>>,
+    /// Where readers that come back stopped, the latest last. It goes with the open file.
+    bookmarks: Mutex<VecDeque<Bookmark>>,
     /// Every map of the file that was handed to readers: their slices keep one alive after the
     /// cache has let the file go.
     maps: Mutex<Vec<Weak<dyn Map>>>,
@@ -102,6 +110,7 @@ impl Segment {
             fences: Mutex::default(),
             unreadable: Mutex::default(),
             open: Mutex::default(),
+            bookmarks: Mutex::default(),
             maps: Mutex::default(),
             last_used: AtomicU64::new(0),
         }
@@ -205,11 +214,33 @@ impl Segment {
         is_new
     }
 
+    /// Keeps a bookmark, in place of the oldest where there are many: whoever comes back to that
+    /// one begins a new pass.
+    pub(crate) fn keep_bookmark(&self, bookmark: Bookmark) {
+        let mut bookmarks = self.bookmarks.lock();
+        if bookmarks.len() == BOOKMARKS_MAX {
+            bookmarks.pop_front();
+        }
+        bookmarks.push_back(bookmark);
+    }
+
+    /// The bookmark at a position, which is gone then: a pass goes on once.
+    pub(crate) fn take_bookmark(&self, position: SequenceNumber) -> Option<Bookmark> {
+        let mut bookmarks = self.bookmarks.lock();
+        let found = bookmarks.iter().rposition(|bookmark| bookmark.position == position)?;
+        bookmarks.remove(found)
+    }
+
+    /// The open file and map, if they are open.
+    pub(crate) fn open_already(&self, cache: &SegmentCache) -> Option<Arc<OpenSegment>> {
+        self.last_used.store(cache.tick(), Ordering::Relaxed);
+        self.open.lock().clone()
+    }
+
     /// The open file and map; opens them, and learns how far the frames reach, where needed.
     pub(crate) fn open(self: &Arc<Self>, cache: &SegmentCache) -> Result<Arc<OpenSegment>> {
-        self.last_used.store(cache.tick(), Ordering::Relaxed);
-        if let Some(open) = self.open.lock().as_ref() {
-            return Ok(open.clone());
+        if let Some(open) = self.open_already(cache) {
+            return Ok(open);
         }
         // Two readers may open at once; one result is kept and no lock spans the I/O.
         let opened = Arc::new(self.open_file(cache.fs.as_ref())?);
@@ -327,6 +358,7 @@ impl Segment {
     /// Lets the open file go. Slices of its maps stay readable.
     pub(crate) fn close(&self) {
         *self.open.lock() = None;
+        self.bookmarks.lock().clear();
     }
 
     /// Lets the open file go, and says whether nobody else holds a part of it: only then may
@@ -409,7 +441,7 @@ impl SegmentCache {
             if let Some((position, _)) = oldest {
                 let oldest = open.swap_remove(position);
                 if let Some(segment) = oldest.upgrade() {
-                    *segment.open.lock() = None;
+                    segment.close();
                 }
             }
         }

@@ -52,7 +52,7 @@ impl ColdReads {
 
     /// Reads a page: at once where it is in memory, and on those threads where it may not be.
     pub(crate) async fn read(&self, cursor: &mut Cursor, limit: ReadLimit) -> Result<Page> {
-        if !cursor.is_cold() {
+        if !cursor.is_cold(limit) {
             return cursor.read(limit);
         }
         let (done, outcome) = oneshot::channel();

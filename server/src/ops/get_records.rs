@@ -48,7 +48,8 @@ impl Ops {
         let (stream, shard) = iterator.resolve(&self.engine)?;
         let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
         let mut progress = shard.progress();
-        let mut cursor = shard.cursor(iterator.position);
+        // A chain of pages is one pass.
+        let mut cursor = shard.cursor(iterator.position).going_on();
         let next = |position| {
             ShardIterator::at(&self.engine, &stream, shard.id(), position).seal(&self.seal)
         };
@@ -67,6 +68,9 @@ impl Ops {
             let at_tip = page.records == 0 && page.millis_behind == 0;
             if !at_tip || wait_ms == 0 || self.wait(&mut progress, deadline).await.is_err() {
                 self.metrics.read(&page);
+                if page.records > 0 {
+                    cursor.leave_bookmark();
+                }
                 return Ok(RecordsPage { next_shard_iterator: next(page.next), page });
             }
         }
