@@ -11,7 +11,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use anabranch_engine::Page;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use futures_util::stream::empty;
@@ -34,16 +33,15 @@ const CHUNK_BYTES_MAX: usize = 16 << 10;
 /// The chunks of a reply, in order.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    first: Option<Bytes>,
-    /// The prefix of a message whose ranges follow, until it is sent.
-    prefix: Option<[u8; PREFIX_BYTES]>,
+    /// A whole message; or the prefix of one with a few fields, which ranges follow.
+    head: Bytes,
     rest: std::vec::IntoIter<Bytes>,
 }
 
 impl Frames {
     /// Bytes that are framed already.
     pub(super) fn one(framed: Bytes) -> Self {
-        Frames { first: Some(framed), ..Frames::default() }
+        Frames { head: framed, rest: Vec::new().into_iter() }
     }
 
     /// A message that is written by `write`.
@@ -53,23 +51,20 @@ impl Frames {
         Frames::one(out.freeze())
     }
 
-    /// A message made of a page's ranges and the fields behind them.
-    pub(super) fn page(page: Page, tail: Bytes) -> Self {
-        let mut ranges = page.ranges;
-        // Not twice the room for one more.
-        ranges.reserve_exact(1);
-        ranges.push(tail);
-        let prefix = prefix(ranges.iter().map(Bytes::len).sum());
-        Frames { first: None, prefix: Some(prefix), rest: ranges.into_iter() }
+    /// A message made of the fields that `write` writes and of a page's ranges. In this order:
+    /// what follows a large chunk waits until that one is on its way, and is a chunk of its own.
+    pub(super) fn page(ranges: Vec<Bytes>, write: impl FnOnce(&mut BytesMut)) -> Self {
+        let mut head = BytesMut::new();
+        append_message(&mut head, write);
+        let fields = head.len() - PREFIX_BYTES;
+        let bytes = fields + ranges.iter().map(Bytes::len).sum::<usize>();
+        head[..PREFIX_BYTES].copy_from_slice(&prefix(bytes));
+        Frames { head: head.freeze(), rest: ranges.into_iter() }
     }
 
     fn next(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        let prefix = self.prefix.take();
-        let prefix = prefix.as_ref().map_or(&[][..], |prefix| &prefix[..]);
-        let (mut count, mut bytes) = (0, prefix.len());
+        let head = std::mem::take(&mut self.head);
+        let (mut count, mut bytes) = (0, head.len());
         for range in self.rest.as_slice() {
             if range.len() >= SHORT_BYTES || bytes + range.len() > CHUNK_BYTES_MAX {
                 break;
@@ -77,12 +72,14 @@ impl Frames {
             bytes += range.len();
             count += 1;
         }
-        // A short range between long ones is a chunk as it is.
-        if prefix.is_empty() && count <= 1 {
-            return self.rest.next();
+        // A short range between long ones is a chunk as it is, and so is a head without any.
+        match (head.is_empty(), count) {
+            (true, 0 | 1) => return self.rest.next(),
+            (false, 0) => return Some(head),
+            _ => {}
         }
         let mut chunk = BytesMut::with_capacity(bytes);
-        chunk.put_slice(prefix);
+        chunk.put_slice(&head);
         for range in self.rest.by_ref().take(count) {
             chunk.put_slice(&range);
         }
@@ -201,13 +198,8 @@ mod tests {
 
     use super::*;
 
-    fn page(lens: &[usize]) -> Page {
-        Page {
-            ranges: lens.iter().map(|len| vec![b'r'; *len].into()).collect(),
-            records: 1,
-            bytes: lens.iter().sum(),
-            ..Page::default()
-        }
+    fn ranges(lens: &[usize]) -> Vec<Bytes> {
+        lens.iter().map(|len| vec![b'r'; *len].into()).collect()
     }
 
     #[tokio::test]
@@ -215,11 +207,11 @@ mod tests {
         for (lens, chunks) in [
             (&[][..], 1),
             (&[10, 20], 1),
-            (&[100_000, 1, 2, 200_000], 5),
+            (&[100_000, 1, 2, 200_000], 4),
             (&[1, SHORT_BYTES, SHORT_BYTES - 1], 3),
             (&[1000; 100], 7),
         ] {
-            let frames = || Frames::page(page(lens), Bytes::from_static(b"tail"));
+            let frames = || Frames::page(ranges(lens), |out| out.put_slice(b"head"));
             let mut counted = frames();
             let counted: Vec<_> = std::iter::from_fn(|| counted.next()).collect();
             assert_eq!(counted.len(), chunks);
@@ -234,7 +226,7 @@ mod tests {
             let len = lens.iter().sum::<usize>() + 4;
             assert_eq!(bytes[..5], prefix(len));
             assert_eq!(bytes.len(), 5 + len);
-            assert!(bytes.ends_with(b"tail"));
+            assert!(bytes[5..].starts_with(b"head"));
         }
     }
 

@@ -28,9 +28,9 @@ pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
     };
     let events = stream::unfold((subscription, call), |(mut subscription, call)| async move {
         let frames = match subscription.next().await {
-            Some(Ok(event)) => {
-                let (page, tail) = write::subscribe_event_tail(event);
-                Ok(Frames::page(page, tail))
+            Some(Ok(mut event)) => {
+                let ranges = std::mem::take(&mut event.page.ranges);
+                Ok(Frames::page(ranges, |out| write::subscribe_event_head(&event, out)))
             }
             Some(Err(error)) => {
                 call.refused(&error);

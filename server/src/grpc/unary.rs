@@ -60,9 +60,9 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
             }))
         }
         Operation::GetRecords => {
-            let records = ops.get_records(decode(message)?).await?;
-            let (page, tail) = write::get_records_tail(records);
-            Ok(Frames::page(page, tail))
+            let mut records = ops.get_records(decode(message)?).await?;
+            let ranges = std::mem::take(&mut records.page.ranges);
+            Ok(Frames::page(ranges, |out| write::get_records_head(&records, out)))
         }
         Operation::PutRecord => encode(ops.put_record(decode(message)?).await),
         Operation::GetShardIterator => encode(ops.get_shard_iterator(decode(message)?)),

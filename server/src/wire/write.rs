@@ -1,12 +1,11 @@
 //! Answers on the record paths, written straight into a buffer.
 //!
 //! The records of a page are on the wire already: what is written for it here are the other
-//! fields, which are appended to the page's ranges. A protobuf message is the concatenation of
+//! fields, which the page's ranges follow. A protobuf message is the concatenation of
 //! its fields, so the whole decodes as one message.
 
-use anabranch_engine::Page;
-use anabranch_proto::v1::{GetRecordsResponse, ProduceFailure, SubscribeToShardEvent};
-use bytes::{BufMut, Bytes, BytesMut};
+use anabranch_proto::v1::ProduceFailure;
+use bytes::{BufMut, BytesMut};
 use prost::Message;
 
 use crate::ops::get_records::RecordsPage;
@@ -67,26 +66,16 @@ pub fn produce_response(put: Part<'_>, out: &mut BytesMut) {
     }
 }
 
-/// The fields of a `GetRecordsResponse` that follow the records.
-pub fn get_records_tail(records: RecordsPage) -> (Page, Bytes) {
-    let tail = GetRecordsResponse {
-        records: Vec::new(),
-        next_shard_iterator: records.next_shard_iterator,
-        millis_behind_latest: records.page.millis_behind,
-        child_shards: Vec::new(),
-    };
-    (records.page, tail.encode_to_vec().into())
+/// Appends the fields of a `GetRecordsResponse` that the records follow.
+pub fn get_records_head(records: &RecordsPage, out: &mut BytesMut) {
+    put_text(out, 2, &records.next_shard_iterator);
+    put_number(out, 3, records.page.millis_behind);
 }
 
-/// The fields of a `SubscribeToShardEvent` that follow the records.
-pub fn subscribe_event_tail(event: Event) -> (Page, Bytes) {
-    let tail = SubscribeToShardEvent {
-        records: Vec::new(),
-        continuation_sequence_number: event.continuation_sequence_number,
-        millis_behind_latest: event.page.millis_behind,
-        child_shards: Vec::new(),
-    };
-    (event.page, tail.encode_to_vec().into())
+/// Appends the fields of a `SubscribeToShardEvent` that the records follow.
+pub fn subscribe_event_head(event: &Event, out: &mut BytesMut) {
+    put_number(out, 2, event.continuation_sequence_number);
+    put_number(out, 3, event.page.millis_behind);
 }
 
 fn text_len(text: &str) -> usize {
@@ -97,6 +86,14 @@ fn put_text(out: &mut BytesMut, field: u8, text: &str) {
     out.put_u8(delimited(field));
     put_varint(out, text.len() as u64);
     out.put_slice(text.as_bytes());
+}
+
+/// A field of type "varint"; nothing for zero, which is what a missing one is read as.
+fn put_number(out: &mut BytesMut, field: u8, value: u64) {
+    if value != 0 {
+        out.put_u8(number(field));
+        put_varint(out, value);
+    }
 }
 
 fn put_packed<I: Iterator<Item = u64>>(out: &mut BytesMut, field: u8, values: impl Fn() -> I) {
@@ -140,10 +137,14 @@ fn put_varint(out: &mut BytesMut, mut value: u64) {
 mod tests {
     use std::sync::Arc;
 
+    use anabranch_engine::Page;
     use anabranch_engine::ids::ShardId;
     use anabranch_engine::record::{PartitionKey, RecordView};
     use anabranch_engine::sequence::SequenceNumber;
-    use anabranch_proto::v1::{ProduceResponse, PutRecordsResponse};
+    use anabranch_proto::v1::{
+        GetRecordsResponse, ProduceResponse, PutRecordsResponse, SubscribeToShardEvent,
+    };
+    use bytes::Bytes;
 
     use super::*;
     use crate::ops::put::Failure;
@@ -225,11 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn prost_decodes_a_page_and_the_fields_behind_it_as_one_message() {
+    fn prost_decodes_a_page_and_the_fields_before_it_as_one_message() {
         let (page, data) = page();
-        let (page, tail) =
-            get_records_tail(RecordsPage { page, next_shard_iterator: "next".to_owned() });
-        let whole = [page.ranges.concat(), tail.to_vec()].concat();
+        let records = RecordsPage { page, next_shard_iterator: "next".to_owned() };
+        let mut whole = BytesMut::new();
+        get_records_head(&records, &mut whole);
+        whole.put_slice(&records.page.ranges.concat());
         let decoded = GetRecordsResponse::decode(&whole[..]).unwrap();
         assert_eq!(decoded.next_shard_iterator, "next");
         assert_eq!(decoded.millis_behind_latest, 77);
@@ -238,10 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn prost_decodes_an_event_and_the_fields_behind_it_as_one_message() {
+    fn prost_decodes_an_event_and_the_fields_before_it_as_one_message() {
         let (page, data) = page();
-        let (page, tail) = subscribe_event_tail(Event { page, continuation_sequence_number: 3 });
-        let whole = [page.ranges.concat(), tail.to_vec()].concat();
+        let event = Event { page, continuation_sequence_number: 3 };
+        let mut whole = BytesMut::new();
+        subscribe_event_head(&event, &mut whole);
+        whole.put_slice(&event.page.ranges.concat());
         let decoded = SubscribeToShardEvent::decode(&whole[..]).unwrap();
         assert_eq!(decoded.continuation_sequence_number, 3);
         assert_eq!(decoded.millis_behind_latest, 77);
