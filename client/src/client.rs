@@ -388,6 +388,16 @@ impl Client {
         shard_id: &str,
         position: Position,
     ) -> Result<String> {
+        Ok(self.locate(stream_name, shard_id, position).await?.shard_iterator)
+    }
+
+    /// A position in a shard as a token and as a number.
+    pub(crate) async fn locate(
+        &self,
+        stream_name: &str,
+        shard_id: &str,
+        position: Position,
+    ) -> Result<v1::GetShardIteratorResponse> {
         let start = position.to_starting_position();
         let request = v1::GetShardIteratorRequest {
             stream_name: stream_name.to_owned(),
@@ -396,13 +406,11 @@ impl Client {
             starting_sequence_number: start.sequence_number,
             timestamp_ms: start.timestamp_ms,
         };
-        let reply = self
-            .reading(|mut stub| {
-                let request = request.clone();
-                async move { stub.get_shard_iterator(request).await }
-            })
-            .await?;
-        Ok(reply.shard_iterator)
+        self.reading(|mut stub| {
+            let request = request.clone();
+            async move { stub.get_shard_iterator(request).await }
+        })
+        .await
     }
 
     /// Reads one page. It is not tried again: a [`Client::read`] does that, and renews what

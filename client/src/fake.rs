@@ -412,6 +412,7 @@ impl Streams for Fake {
         let from = self.start_of(&request.stream_name, shard, &at)?;
         Ok(Response::new(v1::GetShardIteratorResponse {
             shard_iterator: format!("{}/{shard}/{from}", request.stream_name),
+            sequence_number: Some(from as u64 + 1),
         }))
     }
 

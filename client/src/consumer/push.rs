@@ -93,7 +93,6 @@ impl ShardReader {
             };
             count += 1;
             self.retry.reset();
-            let is_empty = event.records.is_empty();
             let then = self.deliver(event.records, event.millis_behind_latest).await?;
             if !event.child_shards.is_empty() {
                 return Ok(Over::Shard(event.child_shards));
@@ -104,31 +103,13 @@ impl ShardReader {
                 // An empty shard: whatever comes is new.
                 self.position = Position::TrimHorizon;
             }
+            // The numbers behind the last record may be lost, up to the tip.
+            let last = event.continuation_sequence_number;
             let is_over = matches!(then, Then::Stop)
-                // Without this, the end would wait for the next heartbeat.
-                || (!is_empty && event.millis_behind_latest == 0 && self.is_at_tip().await?);
+                || (last != 0 && self.tip.is_some_and(|tip| tip.is_reached(last)));
             if is_over {
                 return Ok(Over::Shard(Vec::new()));
             }
-        }
-    }
-
-    /// Whether a reader that stops at a tip has nothing left to read.
-    async fn is_at_tip(&mut self) -> Result<bool, Done> {
-        if self.tip.is_none() {
-            return Ok(false);
-        }
-        let plan = &self.plan;
-        let token = plan.token_of(&self.shard_id, self.position).await?;
-        let request = v1::GetRecordsRequest {
-            shard_iterator: token,
-            limit: Some(1),
-            ..v1::GetRecordsRequest::default()
-        };
-        match plan.client.get_records(request).await {
-            Ok(page) => Ok(page.records.is_empty() && page.millis_behind_latest == 0),
-            // Whatever it is, the subscription will meet it too.
-            Err(_) => Ok(false),
         }
     }
 }

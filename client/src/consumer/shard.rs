@@ -99,17 +99,13 @@ impl ShardReader {
         millis_behind_latest: u64,
     ) -> Result<Then, Done> {
         let mut then = Then::GoOn;
-        if let Some(tip) = &mut self.tip {
-            let boundary = tip.boundary(&self.plan.client).await?;
-            let count = records.len();
-            if let Some(boundary) = boundary {
-                records.retain(|record| record.sequence_number < boundary);
-            }
-            let is_past = records.len() < count;
-            let is_caught_up = count == 0 && millis_behind_latest == 0;
-            if is_past || is_caught_up {
+        if let Some(tip) = self.tip {
+            let is_caught_up = records.is_empty() && millis_behind_latest == 0;
+            let last = records.last().map(|record| record.sequence_number);
+            if is_caught_up || last.is_some_and(|last| tip.is_reached(last)) {
                 then = Then::Stop;
             }
+            tip.cut(&mut records);
         }
         if let Some(last) = records.last() {
             self.position = Position::AfterSequenceNumber(last.sequence_number);

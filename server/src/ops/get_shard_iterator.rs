@@ -28,6 +28,9 @@ impl Ops {
         };
         let position = start.resolve(&self.engine, &shard)?;
         let iterator = ShardIterator::at(&self.engine, &stream, shard.id(), position);
-        Ok(GetShardIteratorResponse { shard_iterator: iterator.seal(&self.seal) })
+        Ok(GetShardIteratorResponse {
+            shard_iterator: iterator.seal(&self.seal),
+            sequence_number: Some(position.0),
+        })
     }
 }

@@ -20,6 +20,9 @@ async fn the_five_iterator_types_start_where_they_say() {
     let plain = |start| fixture.iterator("orders", start);
     assert_eq!(read(&plain(ShardIteratorType::TrimHorizon)).await, (1, 5));
     assert_eq!(read(&plain(ShardIteratorType::Latest)).await, (6, 0));
+    let latest = iterator_request("orders", ShardIteratorType::Latest);
+    // The tip: all five lie below it.
+    assert_eq!(ops.get_shard_iterator(latest).unwrap().sequence_number, Some(6));
     let positioned = |start, number, timestamp_ms| {
         let request = v1::GetShardIteratorRequest {
             starting_sequence_number: number,
