@@ -202,6 +202,7 @@ const DEFINITIONS: &[Definition] = &[
     ),
     value("engine-no-sync", "records/s", Higher, Some((3e6, 4.5e6))),
     value("engine-walk", "records/s", Higher, Some((8e6, 15e6))),
+    value("engine-walk, headers and borders only", "records/s", Higher, Some((10e6, 30e6))),
     value("disk-bytes", "per byte of record", Lower, Some((1.08, 1.05))),
     value("memory-idle", "MiB anonymous", Lower, Some((20.0, 10.0))),
     value("produce", "records/s", Higher, None),

@@ -235,6 +235,7 @@ fn engine_alone(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let unsynced = engine::unsynced(data.path(), 400_000)?;
     samples.add("engine-no-sync", unsynced.appended);
     samples.add("engine-walk", unsynced.walked);
+    samples.add("engine-walk, headers and borders only", unsynced.walked_borders);
     Ok(())
 }
 

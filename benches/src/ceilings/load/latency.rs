@@ -1,5 +1,6 @@
 //! How long one record takes.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anabranch_proto::v1::{
@@ -36,8 +37,9 @@ pub(in super::super) async fn one_at_a_time(child: &Child, puts: usize) -> Resul
     Ok(latency)
 }
 
-/// A calm stream of puts, each begun when it is due: nanoseconds from then to its
-/// acknowledgement, and to its arrival at a subscriber.
+/// A calm stream of puts: nanoseconds from when each is sent to its acknowledgement, and to its
+/// arrival at a subscriber. None waits for another. The runtime's timer, whose ticks are as long as
+/// the puts are apart, only sets their pace.
 pub(in super::super) async fn put_to_push(
     child: &Child,
     seconds: f64,
@@ -62,6 +64,8 @@ pub(in super::super) async fn put_to_push(
     let begun = Instant::now() + Duration::from_millis(10);
     let due = move |number: usize| begun + Duration::from_secs(1) * number as u32 / CALM as u32;
 
+    let sent: Arc<[OnceLock<Instant>]> = (0..puts).map(|_| OnceLock::new()).collect();
+    let sent_at = Arc::clone(&sent);
     let arrivals = tokio::spawn(async move {
         let mut latency = Tally::new().latency;
         let mut seen = 0;
@@ -70,8 +74,9 @@ pub(in super::super) async fn put_to_push(
             let now = Instant::now();
             for record in &event.records {
                 let number = record.data.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-                let number = number.context("a record of somebody else")? as usize;
-                latency.saturating_record(now.duration_since(due(number)).as_nanos() as u64);
+                let begun = number.and_then(|number| sent_at.get(number as usize)?.get());
+                let begun = begun.context("a record of somebody else")?;
+                latency.saturating_record(now.duration_since(*begun).as_nanos() as u64);
             }
             seen += event.records.len();
         }
@@ -81,12 +86,13 @@ pub(in super::super) async fn put_to_push(
     let mut calls = JoinSet::new();
     for number in 0..puts {
         tokio::time::sleep_until(due(number).into()).await;
-        let mut client = client.clone();
+        let (mut client, sent) = (client.clone(), Arc::clone(&sent));
         calls.spawn(async move {
             let mut data = vec![b'x'; DATA_BYTES];
             data[..8].copy_from_slice(&(number as u64).to_le_bytes());
+            let begun = *sent[number].get_or_init(Instant::now);
             client.put_record(request(number, data.into())).await?;
-            anyhow::Ok(due(number).elapsed())
+            anyhow::Ok(begun.elapsed())
         });
     }
     let mut acknowledged = Tally::new().latency;
