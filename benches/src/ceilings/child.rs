@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub(super) struct Child {
     address: SocketAddr,
     /// Where its data is, if it has any.
     data: Option<PathBuf>,
+    /// What it says behind its first line.
+    words: Option<BufReader<ChildStdout>>,
 }
 
 impl Child {
@@ -72,7 +74,7 @@ impl Child {
         let mut command = guarded(program)?;
         command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let process = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut child = Child { process, address, data: Some(data.to_owned()) };
+        let mut child = Child { process, address, data: Some(data.to_owned()), words: None };
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if child.process.try_wait()?.is_some() || begun.elapsed() > START_TIME {
@@ -97,9 +99,9 @@ impl Child {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().context("cannot start a server")?;
-        let stdout = process.stdout.take().expect("it is piped");
-        match first_line(stdout).and_then(|line| address(&line).context(line)) {
-            Ok(address) => Ok(Child { process, address, data: None }),
+        let mut words = BufReader::new(process.stdout.take().expect("it is piped"));
+        match first_line(&mut words).and_then(|line| address(&line).context(line)) {
+            Ok(address) => Ok(Child { process, address, data: None, words: Some(words) }),
             Err(error) => {
                 let _ = process.kill();
                 let _ = process.wait();
@@ -146,13 +148,22 @@ impl Child {
     }
 
     /// Stops it in order: what is acknowledged later is written, and its files are whole.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(super) fn stop(self) -> Result<()> {
+        self.last_words().map(drop)
+    }
+
+    /// The same, and what it says while it stops.
+    pub(super) fn last_words(mut self) -> Result<String> {
         drop(self.process.stdin.take());
+        let mut last = String::new();
+        if let Some(words) = &mut self.words {
+            words.read_to_string(&mut last)?;
+        }
         let status = self.process.wait()?;
         if !status.success() {
             bail!("a server ended with {status}");
         }
-        Ok(())
+        Ok(last)
     }
 }
 
@@ -164,9 +175,9 @@ impl Drop for Child {
     }
 }
 
-fn first_line(stdout: ChildStdout) -> Result<String> {
+fn first_line(words: &mut BufReader<ChildStdout>) -> Result<String> {
     let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
+    words.read_line(&mut line)?;
     Ok(line)
 }
 

@@ -204,6 +204,7 @@ const DEFINITIONS: &[Definition] = &[
     value("engine-walk", "records/s", Higher, Some((8e6, 15e6))),
     value("engine-walk, headers and borders only", "records/s", Higher, Some((10e6, 30e6))),
     value("disk-bytes", "per byte of record", Lower, Some((1.08, 1.05))),
+    value("allocations-produce", "per record, 100 a message", Lower, Some((0.1, 0.0))),
     value("memory-idle", "MiB anonymous", Lower, Some((20.0, 10.0))),
     value("produce", "records/s", Higher, None),
     ratio(
@@ -254,6 +255,7 @@ const DEFINITIONS: &[Definition] = &[
     value("produce-recycled", "records/s", Higher, None),
     value("produce-os", "records/s", Higher, None),
     value("produce-1", "records/s", Higher, None),
+    value("allocations-produce-1", "per record, 1 a message", Lower, None),
     value("produce-1-cpu", "s of server CPU per million", Lower, None),
     value("produce-1-shard", "records/s", Higher, None),
     value("produce-64-shards", "records/s", Higher, None),

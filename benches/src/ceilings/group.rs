@@ -56,6 +56,12 @@ pub(super) const GROUPS: &[Group] = &[
     Group { name: "reads", about: "replays and pages", run: reads },
     Group { name: "shards", about: "the same load into 1, 64 and 256 shards", run: shards },
     Group { name: "engine", about: "the engine without a server", run: engine_alone },
+    #[cfg(feature = "count-allocations")]
+    Group {
+        name: "allocations",
+        about: "how often a put record allocates",
+        run: super::allocations::group,
+    },
     Group { name: "space", about: "disk and memory", run: space },
     Group {
         name: "redis",

@@ -12,6 +12,8 @@
 //! round, and what is printed is the median of the rounds with its spread. Servers are processes
 //! of their own: what they cost is read from `/proc`.
 
+#[cfg(feature = "count-allocations")]
+mod allocations;
 mod child;
 mod engine;
 mod figure;
@@ -32,6 +34,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+#[cfg(feature = "count-allocations")]
+pub use allocations::tell as tell_allocations;
 pub use child::PROGRAM;
 use figure::{Samples, rows};
 use group::{Bench, GROUPS, Group};

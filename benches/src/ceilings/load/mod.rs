@@ -23,6 +23,8 @@ use super::space::Space;
 
 pub(super) use latency::{one_at_a_time, put_to_push};
 pub(super) use pipeline::{Wire, pipeline};
+#[cfg(feature = "count-allocations")]
+pub(super) use put::put_so_many;
 pub(super) use put::{Puts, fill, produce, put_one, put_records, swallow};
 pub(super) use read::{get, replay_by_our_client, replay_raw, replay_stock};
 

@@ -182,13 +182,21 @@ async fn finish(
 
 /// Puts so many records, in batches of 250.
 pub(in super::super) async fn fill(child: &Child, records: u64) -> Result<()> {
-    const BATCH: usize = 250;
-    const IN_FLIGHT: usize = 8;
+    put_so_many(child, records, 250, 8).await
+}
+
+/// Puts so many records by `Produce`, in messages of `batch`, of which so many wait to be sent.
+pub(in super::super) async fn put_so_many(
+    child: &Child,
+    records: u64,
+    batch: usize,
+    waiting: usize,
+) -> Result<()> {
     let mut client = connect(child, Settings::Ours).await?;
-    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let (sender, receiver) = mpsc::channel(waiting);
     let feed = tokio::spawn(async move {
-        let batches = batches(BATCH);
-        for number in 0..records as usize / BATCH {
+        let batches = batches(batch);
+        for number in 0..records as usize / batch {
             let records = batches[number % batches.len()].clone();
             let request = ProduceRequest { stream_name: STREAM.to_owned(), records };
             if sender.send(request).await.is_err() {
