@@ -167,18 +167,35 @@ pub(crate) fn entry(bytes: &[u8]) -> Option<(usize, &[u8])> {
     Some((bytes.len() - rest.len(), message))
 }
 
-/// The length of the entry at the start of `bytes`, tag and length included.
-#[inline]
-pub(crate) fn entry_bytes(bytes: &[u8]) -> Option<usize> {
-    // Two bytes of length: 128 bytes to 16 KiB, as most entries have.
-    if let [ENTRY_TAG, low, high, ..] = *bytes
-        && low >= 0x80
-        && high < 0x80
-    {
-        let len = 3 + (usize::from(low & 0x7f) | usize::from(high) << 7);
-        return (len <= bytes.len()).then_some(len);
+/// Lengths of entries, one after the other.
+///
+/// Where each next border is only known once the length before it has come from memory, a walk
+/// over records of 1 KiB waits for every one of them. Entries often are as long as the one
+/// before: then the next border follows from what is known, and the processor, which guesses that
+/// it will be so again, has several of them under way.
+#[derive(Default)]
+pub(crate) struct EntryLengths {
+    /// The first bytes of the last entry, with tag and length, and how long it is as a whole.
+    last: Option<([u8; 3], usize)>,
+}
+
+impl EntryLengths {
+    /// The length of the entry at the start of `bytes`, tag and length included.
+    #[inline]
+    pub(crate) fn of(&mut self, bytes: &[u8]) -> Option<usize> {
+        let head = *bytes.first_chunk::<3>()?;
+        if let Some((same, len)) = self.last
+            && head == same
+        {
+            return (len <= bytes.len()).then_some(len);
+        }
+        let (len, _) = entry(bytes)?;
+        // Two bytes of length at most, so that these three tell it: up to 16 KiB.
+        if head[1] < 0x80 || head[2] < 0x80 {
+            self.last = Some((head, len));
+        }
+        Some(len)
     }
-    entry(bytes).map(|(len, _)| len)
 }
 
 /// Number and arrival time of an entry, without looking at key and data.
@@ -247,6 +264,7 @@ mod tests {
         let long_key = "ä".repeat(256);
         let cases =
             [view("k", b""), view("k", b"x"), view(&long_key, &[0; 127]), view("k", &large)];
+        let mut lengths = EntryLengths::default();
         for record in cases {
             let mut out = b"before".to_vec();
             record.encode(SequenceNumber(u64::MAX - 1), 1_700_000_000_000, &mut out);
@@ -258,7 +276,8 @@ mod tests {
             assert_eq!(decoded.key, record.key.as_str().as_bytes());
             assert_eq!(decoded.data, record.data);
             assert_eq!(decoded.entry_bytes, entry.len());
-            assert_eq!(entry_bytes(entry), Some(entry.len()));
+            assert_eq!(lengths.of(entry), Some(entry.len()));
+            assert_eq!(lengths.of(&out[6..]), Some(entry.len()));
         }
     }
 
@@ -270,9 +289,11 @@ mod tests {
             1,
             &mut out,
         );
+        let mut lengths = EntryLengths::default();
+        assert_eq!(lengths.of(&out), Some(out.len()));
         for len in 0..out.len() {
             assert_eq!(EncodedRecord::decode(&out[..len]), None, "{len}");
-            assert_eq!(entry_bytes(&out[..len]), None, "{len}");
+            assert_eq!(lengths.of(&out[..len]), None, "{len}");
         }
     }
 

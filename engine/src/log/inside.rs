@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::log::frame::FrameHeader;
-use crate::record::{entry, entry_bytes, entry_stamp};
+use crate::record::{EntryLengths, entry, entry_stamp};
 use crate::sequence::SequenceNumber;
 
 /// Payload bytes between two marks.
@@ -83,8 +83,9 @@ impl Inside {
                 self.at = number(&mark);
             }
         }
+        let mut lengths = EntryLengths::default();
         while self.at < position && self.consumed < payload.len() {
-            self.consumed += entry_bytes(&payload[self.consumed..])?;
+            self.consumed += lengths.of(&payload[self.consumed..])?;
             self.at = self.at.next();
         }
         Some(())
@@ -105,8 +106,9 @@ impl Inside {
             end = mark.offset as usize;
             entries = self.entries_up_to(mark);
         }
+        let mut lengths = EntryLengths::default();
         while end < payload.len() && entries < entries_max {
-            let bytes = entry_bytes(&payload[end..])?;
+            let bytes = lengths.of(&payload[end..])?;
             let is_due = takes_one && entries == 0;
             if end - start + bytes > bytes_max && !is_due {
                 break;
@@ -148,6 +150,7 @@ struct Walk {
     entries: u32,
     /// From here on the next mark is due.
     due: usize,
+    lengths: EntryLengths,
 }
 
 impl Walk {
@@ -155,7 +158,7 @@ impl Walk {
     /// there meets it again.
     fn go_on(&mut self, payload: &[u8], end: usize) {
         while self.offset < end {
-            let Some(bytes) = entry_bytes(&payload[self.offset..]) else {
+            let Some(bytes) = self.lengths.of(&payload[self.offset..]) else {
                 self.offset = usize::MAX;
                 return;
             };
