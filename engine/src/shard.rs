@@ -39,7 +39,7 @@ use crate::reader::Cursor;
 use crate::record::RecordView;
 use crate::sequence::SequenceNumber;
 use crate::stats::add;
-use crate::ticket::{AppendTicket, Outcome};
+use crate::ticket::{AppendTicket, Appended, Outcome};
 
 /// Room behind the records for what a commit adds: alignment, an empty header, zeros to the border
 /// of a page.
@@ -204,6 +204,35 @@ impl Shard {
     where
         I: Iterator<Item = RecordView<'a>> + Clone,
     {
+        let (ticket, is_due) = self.stage(records)?;
+        if is_due {
+            self.shared.enqueue(self.clone());
+        }
+        Ok(ticket)
+    }
+
+    /// The same for a thread that waits: blocks until the records are durable. Unless the shard is
+    /// being committed, the calling thread does it, which saves waking another one twice.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Shard::append`], and why the commit failed.
+    pub fn put<'a, I>(self: &Arc<Self>, records: I) -> Result<Appended>
+    where
+        I: Iterator<Item = RecordView<'a>> + Clone,
+    {
+        let (ticket, is_due) = self.stage(records)?;
+        if is_due {
+            self.commit_staged();
+        }
+        ticket.wait()
+    }
+
+    /// Stages records. True: the shard is to be committed, and only the caller knows.
+    fn stage<'a, I>(self: &Arc<Self>, records: I) -> Result<(AppendTicket, bool)>
+    where
+        I: Iterator<Item = RecordView<'a>> + Clone,
+    {
         let (mut bytes, mut count) = (0, 0u32);
         for record in records.clone() {
             bytes += record.encoded_len();
@@ -253,13 +282,10 @@ impl Shard {
         staging.is_queued |= is_due;
         drop(guard);
 
-        if is_due {
-            self.shared.enqueue(self.clone());
-        }
         add(&self.shared.counters.puts, 1);
         add(&self.shared.counters.records, u64::from(count));
         add(&self.shared.counters.bytes, bytes as u64);
-        Ok(ticket)
+        Ok((ticket, is_due))
     }
 
     /// Whether `bytes` more may be staged. A large batch may go beyond what stops the next one,

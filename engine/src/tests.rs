@@ -422,6 +422,23 @@ fn what_is_staged_when_the_engine_stops_is_committed() {
 }
 
 #[test]
+fn a_blocking_put_is_durable_without_the_help_of_a_committer() {
+    let world = World::new(23);
+    let engine = world.open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let shard = &stream.shards()[0];
+    let key = PartitionKey::from_bytes(b"key").unwrap();
+    let records = [b"a", b"b"].map(|data| RecordView::new(key, None, data).unwrap());
+    let put = shard.put(records.into_iter()).unwrap();
+    assert_eq!((put.first, put.last), (SequenceNumber(1), SequenceNumber(2)));
+    assert!(!engine.commit_step(), "nothing is left to a committer");
+    drop((stream, engine));
+    let engine = world.with(world.fs.crash()).open().unwrap();
+    let stream = engine.stream(&name("s")).unwrap();
+    assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), 2);
+}
+
+#[test]
 fn two_engines_cannot_have_one_directory() {
     let world = World::new(9);
     let engine = world.open().unwrap();

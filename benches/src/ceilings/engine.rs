@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{
-    Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Shard, Stream,
-};
+use anabranch_engine::{Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Stream};
 use anyhow::{Result, ensure};
 
 use super::load::DATA_BYTES;
@@ -25,16 +23,17 @@ fn open(data: &Path, durability: Durability, shards: u32) -> Result<(Engine, Arc
     Ok((engine, stream))
 }
 
-fn append(shard: &Arc<Shard>) -> Result<anabranch_engine::AppendTicket> {
-    let data = [b'x'; DATA_BYTES];
-    let record = RecordView::new(PartitionKey::from_bytes(b"key-0001")?, None, &data)?;
-    Ok(shard.append(std::iter::repeat_n(record, BATCH))?)
+/// What is put again and again.
+fn record() -> Result<RecordView<'static>> {
+    let key = PartitionKey::from_bytes(b"key-0001")?;
+    Ok(RecordView::new(key, None, &[b'x'; DATA_BYTES])?)
 }
 
 /// `appenders` threads, each with a shard and one batch at a time, for which it waits until it is
 /// durable: records per second.
 pub(super) fn synced(data: &Path, appenders: u32, seconds: f64) -> Result<f64> {
     let (engine, stream) = open(data, Durability::Fsync, appenders)?;
+    let record = record()?;
     let time = Duration::from_secs_f64(seconds);
     let batches = std::thread::scope(|scope| {
         let threads: Vec<_> = stream
@@ -44,7 +43,7 @@ pub(super) fn synced(data: &Path, appenders: u32, seconds: f64) -> Result<f64> {
                 scope.spawn(move || {
                     let (begun, mut batches) = (Instant::now(), 0u64);
                     while begun.elapsed() < time {
-                        append(shard)?.wait()?;
+                        shard.put(std::iter::repeat_n(record, BATCH))?;
                         batches += 1;
                     }
                     anyhow::Ok(batches)
@@ -71,8 +70,17 @@ pub(super) struct Unsynced {
     pub(super) walked_borders: f64,
 }
 
+/// Records of a burst: 28.7 MB, less than one shard may have unsynced before a commit syncs in line.
+const BURST: u64 = 28_000;
+
+const BURSTS: u64 = 4;
+
+/// Longer than the engine leaves bytes unsynced.
+const SYNC_PAUSE: Duration = Duration::from_millis(1300);
+
 /// One appender that has eight batches under way, in mode `os`, and then a walk of what it put.
-/// `records` are put twice, the first time into segments that the second finds as spares.
+/// It appends in bursts that wait for no sync, with pauses for the engine to sync them, into
+/// segments that were filled once before.
 pub(super) fn unsynced(data: &Path, records: u64) -> Result<Unsynced> {
     let (engine, stream) = open(data, Durability::Os, 1)?;
     put(&stream, records)?;
@@ -80,9 +88,17 @@ pub(super) fn unsynced(data: &Path, records: u64) -> Result<Unsynced> {
     drop(stream);
     engine.delete_stream(&name)?;
     let stream = engine.create_stream(&name, 1)?;
-    let begun = Instant::now();
-    put(&stream, records)?;
-    let appended = records as f64 / begun.elapsed().as_secs_f64();
+    let mut appending = Duration::ZERO;
+    // The first one fills the small segments that a stream begins with.
+    put(&stream, BURST)?;
+    for _ in 0..BURSTS {
+        std::thread::sleep(SYNC_PAUSE);
+        let begun = Instant::now();
+        put(&stream, BURST)?;
+        appending += begun.elapsed();
+    }
+    let appended = (BURSTS * BURST) as f64 / appending.as_secs_f64();
+    put(&stream, records - (BURSTS + 1) * BURST)?;
 
     let cursor = stream.shards()[0].cursor(SequenceNumber::FIRST);
     let walked = walk(cursor.clone(), ReadLimit { records: 10_000, bytes: 1 << 20 }, records)?;
@@ -109,7 +125,7 @@ fn walk(mut cursor: Cursor, limit: ReadLimit, records: u64) -> Result<f64> {
 }
 
 fn put(stream: &Stream, records: u64) -> Result<()> {
-    let shard = &stream.shards()[0];
+    let (shard, record) = (&stream.shards()[0], record()?);
     let mut under_way = std::collections::VecDeque::new();
     for _ in 0..records / BATCH as u64 {
         if under_way.len() == 8 {
@@ -117,7 +133,7 @@ fn put(stream: &Stream, records: u64) -> Result<()> {
                 under_way.pop_front().expect("there are eight");
             oldest.wait()?;
         }
-        under_way.push_back(append(shard)?);
+        under_way.push_back(shard.append(std::iter::repeat_n(record, BATCH))?);
     }
     under_way.into_iter().try_for_each(|ticket| Ok(ticket.wait().map(|_| ())?))
 }

@@ -16,7 +16,7 @@ use crate::sequence::SequenceNumber;
 use crate::stats::add;
 
 impl Shard {
-    fn commit_staged(self: &Arc<Self>) {
+    pub(super) fn commit_staged(self: &Arc<Self>) {
         let (mut writer, mut batch, mut tickets) = {
             let mut staging = self.staging.lock();
             staging.is_queued = false;
