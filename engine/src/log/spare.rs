@@ -17,6 +17,14 @@ use crate::fs::{Access, File, Fs};
 use crate::limits::SPARE_SEGMENTS_MAX;
 use crate::log::paths::parse_number;
 
+/// A file in waiting, taken to begin a life.
+pub(crate) struct Taken {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    /// Its blocks were written in another life, but for a quarter at its end perhaps.
+    pub(crate) is_used: bool,
+}
+
 /// The files of `spare/`.
 pub(crate) struct Spare {
     fs: Arc<dyn Fs>,
@@ -55,19 +63,24 @@ impl Spare {
         &self.dir
     }
 
+    /// Whether blocks are overwritten where they stand, so that it pays to have written them.
+    pub(crate) fn is_recycling(&self) -> bool {
+        self.is_recycling
+    }
+
     /// A file of `bytes` under a name in `spare/`: a used one where there is one of that size.
-    pub(crate) fn take(&self, bytes: u64) -> Result<(PathBuf, Arc<dyn File>)> {
+    pub(crate) fn take(&self, bytes: u64) -> Result<Taken> {
         let used = match bytes == self.full_bytes {
             true => self.waiting.lock().pop(),
             false => None,
         };
         if let Some(path) = used {
             let file = self.fs.open(&path, Access::Write).at("open", &path, None)?;
-            return Ok((path, file));
+            return Ok(Taken { path, file, is_used: true });
         }
         let path = self.fresh_path();
         let file = self.fs.create(&path, bytes).at("create", &path, None)?;
-        Ok((path, file))
+        Ok(Taken { path, file, is_used: false })
     }
 
     /// Takes a retired segment, of which no reader holds a part, or removes it.

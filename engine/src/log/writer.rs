@@ -15,6 +15,7 @@
 //! failed write, and every failed sync, is final for the log until it is opened again: after
 //! a failed sync the kernel holds pages as clean that are not, so a retry would prove nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -31,11 +32,17 @@ use crate::log::header::{FRAMES_START, SegmentHeader, ShardIdentity};
 use crate::log::index::{Footer, Index, footer_bytes};
 use crate::log::paths::{Paths, segment_name};
 use crate::log::segment::{Extent, Segment, read_footer};
-use crate::log::spare::Spare;
+use crate::log::spare::{Spare, Taken};
 use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
 const PAGE_BYTES: u64 = 4096;
+
+/// Commits of at most so many bytes have zeros written ahead.
+const ZEROS_AHEAD_UP_TO: u64 = 32 << 10;
+
+/// What is written ahead at most: room for a thousand puts of one record each.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// When a put is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +120,8 @@ struct Active {
     segment_bytes: u64,
     /// Where the next frame goes.
     offset: u64,
+    /// The blocks below have been written before; where those behind have been is not known.
+    touched: u64,
     created_ms: u64,
 }
 
@@ -120,6 +129,36 @@ impl Active {
     fn limit(&self) -> u64 {
         self.segment_bytes - footer_bytes(self.segment_bytes)
     }
+
+    /// Takes note of a write, and where it was small and came to blocks that were only reserved,
+    /// writes zeros behind it: see [`zeros_ahead`].
+    fn touch(&mut self, file: &dyn File, written: Range<u64>) -> Result<()> {
+        if let Some(ahead) = zeros_ahead(&written, self.touched, self.limit()) {
+            let zeros = &ZEROS[..(ahead.end - ahead.start) as usize];
+            match file.write_at(ahead.start, zeros) {
+                Ok(()) => self.touched = ahead.end,
+                // They are a help and no more.
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+                failed => failed.at("write", self.segment.path(), ahead.start)?,
+            }
+        }
+        self.touched = self.touched.max(written.end);
+        Ok(())
+    }
+}
+
+/// Zeros to be written behind a commit, for the sake of those that follow.
+///
+/// The first sync of a block that was only reserved has the file system commit its own journal,
+/// too: 257 instead of 134 us, and twice the processor time, for 16 KiB at a time. So one commit
+/// in many writes what the next ones will write over: half of a small segment, so that few puts
+/// are the slower ones and shards that take little cost little. A large commit does not: from
+/// about 64 KiB on, writing bytes twice costs more than that.
+fn zeros_ahead(written: &Range<u64>, touched: u64, limit: u64) -> Option<Range<u64>> {
+    let is_small = written.end - written.start <= ZEROS_AHEAD_UP_TO;
+    let count = (limit / 2).next_multiple_of(PAGE_BYTES).min(ZEROS.len() as u64);
+    let end = (written.end + count).min(limit);
+    (is_small && written.end > touched && written.end < end).then_some(written.end..end)
 }
 
 /// Where recovery found the end of a log.
@@ -147,6 +186,7 @@ impl LogWriter {
             open: None,
             segment_bytes,
             offset,
+            touched: offset,
             created_ms,
         });
         let SegmentBytes { first, max } = host.segment_bytes;
@@ -214,6 +254,10 @@ impl LogWriter {
                 return Err(Error::DiskFull);
             }
             return Err(error);
+        }
+        if self.host.durability == Durability::Fsync && self.host.spare.is_recycling() {
+            let active = self.active.as_mut().expect("it was there before the write");
+            active.touch(file.as_ref(), offset..write_end)?;
         }
         if Mutant::ShowEarly.is_on() {
             segment.publish(&header, offset);
@@ -451,7 +495,7 @@ impl LogWriter {
                 sync_new_dirs(host.fs.as_ref(), parent, std::slice::from_ref(dir))?;
             }
         }
-        let (waiting, file) = host.spare.take(bytes)?;
+        let Taken { path: waiting, file, is_used } = host.spare.take(bytes)?;
         let path = dir.join(segment_name(base));
         let mut has_place = false;
         let mut place = || {
@@ -488,6 +532,7 @@ impl LogWriter {
             open: Some((file, header)),
             segment_bytes: bytes,
             offset: FRAMES_START,
+            touched: if is_used { bytes } else { FRAMES_START },
             created_ms: now_ms,
         })
     }
@@ -534,4 +579,34 @@ fn least_segment_bytes(frame_bytes: u64) -> u64 {
         bytes *= 2;
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 60 << 20;
+
+    #[test]
+    fn small_commits_have_zeros_written_ahead_until_those_are_used_up() {
+        let page = 4096;
+        let ahead = zeros_ahead(&(8192..2 * page + 4096), 8192, LIMIT).unwrap();
+        assert_eq!(ahead, 12288..12288 + (1 << 20));
+        assert_eq!(zeros_ahead(&(12000..16384), ahead.end, LIMIT), None);
+        assert!(zeros_ahead(&(ahead.end - 100..ahead.end + page), ahead.end, LIMIT).is_some());
+    }
+
+    #[test]
+    fn half_of_a_small_segment_is_written_ahead_and_never_the_room_for_its_footer() {
+        let limit = 240 << 10;
+        assert_eq!(zeros_ahead(&(8192..12288), 8192, limit), Some(12288..12288 + limit / 2));
+        let last = zeros_ahead(&(200_000..204_800), 201_000, limit).unwrap();
+        assert_eq!(last.end, limit);
+    }
+
+    #[test]
+    fn large_commits_and_blocks_that_were_used_before_need_none() {
+        assert_eq!(zeros_ahead(&(8192..(64 << 10)), 8192, LIMIT), None);
+        assert_eq!(zeros_ahead(&(8192..12288), LIMIT, LIMIT), None);
+    }
 }
