@@ -35,12 +35,7 @@ impl Samples {
     /// What came of a load: records per second, and what they cost.
     pub(super) fn load(&mut self, name: &'static str, outcome: &Outcome) {
         self.add(name, outcome.rate());
-        self.costs.entry(name).or_default().push(Costs {
-            server_cpu_s_per_million: Some(outcome.server_cpu_per_million()),
-            resident_mib: Some(mib(outcome.resident)),
-            disk_bytes_per_record: outcome.disk.map(|disk| disk.written),
-            reserved_bytes_per_record: outcome.disk.map(|disk| disk.reserved),
-        });
+        self.costs.entry(name).or_default().push(Costs::of(outcome));
     }
 
     /// What stands beside a figure: the medians of what its load cost, of a ratio the first one's.
@@ -73,6 +68,17 @@ impl Samples {
                 let pairs = values(name).iter().zip(values(reference));
                 pairs.map(|(value, reference)| value - reference).collect()
             }
+        }
+    }
+}
+
+impl Costs {
+    pub(super) fn of(outcome: &Outcome) -> Costs {
+        Costs {
+            server_cpu_s_per_million: Some(outcome.server_cpu_per_million()),
+            resident_mib: Some(mib(outcome.resident)),
+            disk_bytes_per_record: outcome.disk.map(|disk| disk.written),
+            reserved_bytes_per_record: outcome.disk.map(|disk| disk.reserved),
         }
     }
 }
@@ -206,6 +212,8 @@ const DEFINITIONS: &[Definition] = &[
     value("disk-bytes", "per byte of record", Lower, Some((1.08, 1.05))),
     value("allocations-produce", "per record, 100 a message", Lower, Some((0.1, 0.0))),
     value("memory-idle", "MiB anonymous", Lower, Some((20.0, 10.0))),
+    value("memory-10-gib-100-subscribers", "MiB anonymous", Lower, Some((96.0, 48.0))),
+    value("memory-10000-shards", "MiB anonymous", Lower, Some((300.0, 150.0))),
     value("produce", "records/s", Higher, None),
     ratio(
         "durable, 100 a batch : redis, appendfsync always",
@@ -249,6 +257,8 @@ const DEFINITIONS: &[Definition] = &[
     value("nats-default", "records/s", Higher, None),
     value("nats-always-4-streams", "records/s", Higher, None),
     value("nats-default-4-streams", "records/s", Higher, None),
+    value("disk-reserved", "per byte of record", Lower, None),
+    value("disk-spare", "MiB", Lower, None),
     value("produce-p50", "us", Lower, None),
     value("produce-p99", "us", Lower, None),
     value("produce-client-cpu", "s of client CPU per million", Lower, None),
@@ -295,7 +305,7 @@ const DEFINITIONS: &[Definition] = &[
 /// A figure as it is printed.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
-    pub(super) figure: &'static str,
+    pub(super) figure: String,
     /// The median of the rounds.
     pub(super) value: f64,
     pub(super) unit: &'static str,
@@ -313,27 +323,39 @@ pub(super) struct Row {
 /// The figures for which something was measured.
 pub(super) fn rows(samples: &Samples) -> Vec<Row> {
     let row = |definition: &Definition| {
-        let mut values = samples.of(definition.source);
-        values.sort_by(f64::total_cmp);
-        let value = median(&values)?;
-        let holds = definition.asked.map(|(bar, _)| match definition.better {
-            Higher => value >= bar,
-            Lower => value <= bar,
-        });
-        Some(Row {
-            figure: definition.figure,
-            value,
-            unit: definition.unit,
-            min: *values.first()?,
-            max: *values.last()?,
-            bar: definition.asked.map(|(bar, _)| bar),
-            goal: definition.asked.map(|(_, goal)| goal),
-            better: definition.better,
-            holds,
-            beside: samples.beside(definition.source),
-        })
+        let (figure, values) = (definition.figure.to_owned(), samples.of(definition.source));
+        let row = row_of(figure, definition.unit, definition.better, definition.asked, values)?;
+        Some(Row { beside: samples.beside(definition.source), ..row })
     };
     DEFINITIONS.iter().filter_map(row).collect()
+}
+
+/// The row of these values, and of what is asked of their median; nothing where there are none.
+pub(super) fn row_of(
+    figure: String,
+    unit: &'static str,
+    better: Better,
+    asked: Option<(f64, f64)>,
+    mut values: Vec<f64>,
+) -> Option<Row> {
+    values.sort_by(f64::total_cmp);
+    let value = median(&values)?;
+    let holds = asked.map(|(bar, _)| match better {
+        Higher => value >= bar,
+        Lower => value <= bar,
+    });
+    Some(Row {
+        figure,
+        value,
+        unit,
+        min: *values.first()?,
+        max: *values.last()?,
+        bar: asked.map(|(bar, _)| bar),
+        goal: asked.map(|(_, goal)| goal),
+        better,
+        holds,
+        beside: Costs::default(),
+    })
 }
 
 pub(super) fn mib(bytes: u64) -> f64 {

@@ -11,10 +11,11 @@ use tokio::runtime::Runtime;
 use super::child::Child;
 use super::engine;
 use super::figure::{Samples, mib};
-use super::load::{self, Outcome, Puts, Settings};
+use super::load::{self, DATA_BYTES, Outcome, Puts, Settings};
 use super::null::Shape;
 use super::peer::{self, Peers};
 use super::raw;
+use super::space::Space;
 
 /// Bytes of a record, key included.
 const RECORD_BYTES: f64 = 1024.0;
@@ -44,37 +45,48 @@ pub(super) struct Bench<'a> {
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
+    /// Measured in the last round alone, because it takes long and hardly varies.
+    pub(super) is_once: bool,
+    /// GiB on the disk at a time, at most.
+    pub(super) disk_gib: u64,
     pub(super) run: fn(&Bench<'_>, &mut Samples) -> Result<()>,
 }
 
 /// All groups, in their order.
 pub(super) const GROUPS: &[Group] = &[
-    Group { name: "produce", about: "batches of 100 by Produce", run: produce },
-    Group { name: "singles", about: "records one by one", run: singles },
-    Group { name: "calls", about: "100 records a call", run: calls },
-    Group { name: "latency", about: "how long one record takes", run: latency },
-    Group { name: "reads", about: "replays and pages", run: reads },
-    Group { name: "shards", about: "the same load into 1, 64 and 256 shards", run: shards },
-    Group { name: "engine", about: "the engine without a server", run: engine_alone },
+    Group::of("produce", "batches of 100 by Produce", produce),
+    Group::of("singles", "records one by one", singles),
+    Group::of("calls", "100 records a call", calls),
+    Group::of("latency", "how long one record takes", latency),
+    Group::of("reads", "replays and pages", reads),
+    Group::of("shards", "the same load into 1, 64 and 256 shards", shards),
+    Group::of("engine", "the engine without a server", engine_alone),
     #[cfg(feature = "count-allocations")]
+    Group::of("allocations", "how often a put record allocates", super::allocations::group),
+    Group::of("space", "what records take on the disk", space),
     Group {
-        name: "allocations",
-        about: "how often a put record allocates",
-        run: super::allocations::group,
+        is_once: true,
+        disk_gib: 14,
+        ..Group::of(
+            "memory",
+            "10 GiB and 100 subscribers, 10,000 shards; in the last round",
+            memory,
+        )
     },
-    Group { name: "space", about: "disk and memory", run: space },
-    Group {
-        name: "redis",
-        about: "the same load into redis-server (--peer redis)",
-        run: peer::redis,
-    },
-    Group { name: "nats", about: "the same load into nats-server (--peer nats)", run: peer::nats },
-    Group {
-        name: "kafka",
-        about: "the same load into a Kafka broker (--peer kafka)",
-        run: peer::kafka,
-    },
+    Group::of("redis", "the same load into redis-server (--peer redis)", peer::redis),
+    Group::of("nats", "the same load into nats-server (--peer nats)", peer::nats),
+    Group::of("kafka", "the same load into a Kafka broker (--peer kafka)", peer::kafka),
 ];
+
+impl Group {
+    const fn of(
+        name: &'static str,
+        about: &'static str,
+        run: fn(&Bench<'_>, &mut Samples) -> Result<()>,
+    ) -> Group {
+        Group { name, about, is_once: false, disk_gib: 8, run }
+    }
+}
 
 impl Bench<'_> {
     pub(super) fn data(&self) -> Result<TempDir> {
@@ -83,7 +95,7 @@ impl Bench<'_> {
     }
 
     pub(super) fn puts(&self, batch: usize, in_flight: usize) -> Puts {
-        Puts { batch, in_flight, connections: 1, seconds: self.seconds }
+        Puts { batch, in_flight, connections: 1, data_bytes: DATA_BYTES, seconds: self.seconds }
     }
 
     /// A new server of ours with a stream of so many shards, and what `load` makes of it.
@@ -177,8 +189,8 @@ fn latency(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let one = bench.ours("fsync", 1, async |child| load::one_at_a_time(child, puts).await)?;
     samples.add("one-put-p50", microseconds(&one, 0.5));
     samples.add("one-put-p99", microseconds(&one, 0.99));
-    let (acknowledged, pushed) =
-        bench.ours("fsync", 1, async |child| load::put_to_push(child, bench.seconds).await)?;
+    let (acknowledged, pushed) = bench
+        .ours("fsync", 1, async |child| load::put_to_push(child, 1, 1, bench.seconds).await)?;
     samples.add("push-ack-p50", microseconds(&acknowledged, 0.5));
     samples.add("push-p50", microseconds(&pushed, 0.5));
     Ok(())
@@ -200,7 +212,7 @@ fn reads(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     samples.load("null-get", &pages);
 
     let read: [Outcome; 3] = bench.ours("os", 1, async |child| {
-        load::fill(child, REPLAYED).await?;
+        load::fill(child, REPLAYED, 250).await?;
         Ok([
             load::replay_by_our_client(child, REPLAYED).await?,
             load::replay_stock(child, REPLAYED).await?,
@@ -245,41 +257,46 @@ fn engine_alone(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     Ok(())
 }
 
+/// What a million records take on the disk: what was written is held against what is in them, and
+/// room that was reserved for them is told beside it.
 fn space(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    const RECORDS: u64 = 1_000_000;
     let data = bench.data()?;
     let child = Child::ours(data.path(), "fsync")?;
     samples.add("memory-idle", mib(child.anonymous_bytes()?));
     bench.runtime.block_on(async {
         load::create(&child, 1).await?;
-        load::fill(&child, 400_000).await
+        load::fill(&child, RECORDS, 100).await
     })?;
     child.stop()?;
-    samples.add("disk-bytes", bytes_per_byte(data.path())?);
+    let space = Space::of(data.path())?;
+    let record_bytes = RECORDS as f64 * RECORD_BYTES;
+    samples.add("disk-bytes", space.written as f64 / record_bytes);
+    samples.add("disk-reserved", space.reserved as f64 / record_bytes);
+    samples.add("disk-spare", mib(space.spare));
     Ok(())
 }
 
-/// Bytes on the disk for each byte of a record, in the segments that are full: those that another
-/// one follows, whose name says how many records they hold. Reserved and spare space stands
-/// elsewhere.
-fn bytes_per_byte(data: &Path) -> Result<f64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut segments = Vec::new();
-    for entry in std::fs::read_dir(data.join("shards/1/0"))? {
-        let path = entry?.path();
-        let base = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        segments.push((base.context("a segment without a number")?, path));
-    }
-    segments.sort();
-    let [(first, _), .., (last, _)] = &segments[..] else {
-        anyhow::bail!("no segment was filled");
-    };
-    let mut bytes = 0;
-    for (_, path) in &segments[..segments.len() - 1] {
-        bytes += std::fs::metadata(path)?.blocks() * 512;
-    }
-    Ok(bytes as f64 / ((last - first) as f64 * RECORD_BYTES))
+/// Memory of the server's own where there is much: much stored and many who read, many shards.
+fn memory(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    const SUBSCRIBERS: u32 = 100;
+    // A stream has 20 consumers at most, each of which is pushed all shards.
+    const SHARDS: u32 = 5;
+    const IDLE_SHARDS: u32 = 10_000;
+    let records = (10 << 30) / RECORD_BYTES as u64;
+    let stored = bench.ours("fsync", SHARDS, async |child| {
+        load::fill(child, records, 250).await?;
+        load::follow(child, SUBSCRIBERS, SHARDS, bench.seconds).await
+    })?;
+    samples.add("memory-10-gib-100-subscribers", mib(stored));
+    let idle = bench.ours("fsync", IDLE_SHARDS, async |child| {
+        load::touch(child, IDLE_SHARDS).await?;
+        child.anonymous_bytes()
+    })?;
+    samples.add("memory-10000-shards", mib(idle));
+    Ok(())
 }
 
-fn microseconds(latency: &Histogram<u64>, quantile: f64) -> f64 {
+pub(super) fn microseconds(latency: &Histogram<u64>, quantile: f64) -> f64 {
     latency.value_at_quantile(quantile) as f64 / 1e3
 }

@@ -15,6 +15,7 @@
 #[cfg(feature = "count-allocations")]
 mod allocations;
 mod child;
+mod curves;
 mod engine;
 mod figure;
 mod group;
@@ -42,8 +43,8 @@ use group::{Bench, GROUPS, Group};
 use null::Shape;
 use peer::{Peer, Peers};
 
-/// Bytes that a round has on the disk at a time, at most.
-const DISK_BYTES: u64 = 8 << 30;
+/// Times that a curve is measured, at most.
+const CURVE_ROUNDS: u32 = 3;
 
 /// How close the server comes to what this machine and gRPC can do at best
 #[derive(Parser, Debug)]
@@ -69,11 +70,20 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/peers")]
     peer_dir: PathBuf,
 
+    /// Measures curves, too: against shards, producers, subscribers, record size and bytes stored;
+    /// each a picture in this directory (--only curves: nothing else)
+    #[arg(long, value_name = "DIR")]
+    curves: Option<PathBuf>,
+
+    /// GiB to which the curve of bytes stored goes: each takes 1.1 GB of disk
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    curve_gib: u32,
+
     /// Lists the groups, and measures nothing
     #[arg(long)]
     list: bool,
 
-    /// Where data directories are made and removed again: a real disk, with 8 GiB free
+    /// Where data directories are made and removed again: a real disk, with 14 GiB free
     #[arg(long, value_name = "DIR", default_value = "target")]
     dir: PathBuf,
 
@@ -130,14 +140,15 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<bool> {
-    let groups = chosen(&arguments.only, &arguments.peer)?;
+    let groups = chosen(arguments)?;
     ensure!(arguments.seconds > 0.0 && arguments.seconds <= 60.0, "--seconds is 60 at most");
     std::fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    let needed_gib = groups.iter().map(|group| group.disk_gib).max().unwrap_or(0);
     let disk = rustix::fs::statvfs(&arguments.dir)?;
     ensure!(
-        disk.f_bavail * disk.f_frsize >= DISK_BYTES,
-        "{} has less than 8 GiB free; choose another place with --dir",
+        disk.f_bavail * disk.f_frsize >= needed_gib << 30,
+        "{} has less than {needed_gib} GiB free; choose another place with --dir",
         arguments.dir.display()
     );
     let peers = Peers::find(&arguments.peer, &arguments.peer_dir)?;
@@ -151,14 +162,23 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     let mut samples = Samples::default();
     for round in 1..=arguments.rounds {
         for group in &groups {
+            if group.is_once && round < arguments.rounds {
+                bar.inc(1);
+                continue;
+            }
             bar.set_message(format!("round {round}, {}", group.name));
             (group.run)(&bench, &mut samples)
                 .with_context(|| format!("round {round}, {}", group.name))?;
             bar.inc(1);
         }
     }
+    let mut rows = rows(&samples);
+    if let Some(pictures) = &arguments.curves {
+        let tell = |what: String| bar.set_message(what);
+        let rounds = arguments.rounds.min(CURVE_ROUNDS);
+        rows.extend(curves::measure(&bench, rounds, arguments.curve_gib, pictures, tell)?);
+    }
     bar.finish_and_clear();
-    let rows = rows(&samples);
     print!("{}", report::words(&rows));
     if let Some(file) = &arguments.json {
         let json = serde_json::to_string_pretty(&rows)? + "\n";
@@ -173,18 +193,20 @@ fn measure(arguments: &Arguments) -> Result<bool> {
 
 /// The groups that are asked for, in their order: those of `only`, or else all but the peers', and
 /// those of the peers.
-fn chosen(only: &[String], peers: &[Peer]) -> Result<Vec<&'static Group>> {
+fn chosen(arguments: &Arguments) -> Result<Vec<&'static Group>> {
+    let Arguments { only, peer, curves, .. } = arguments;
     let is_a_peers = |name: &str| Peer::value_variants().iter().any(|peer| peer.group() == name);
     for name in only {
         if is_a_peers(name) {
             anyhow::bail!("{name} is a peer: ask for it with --peer");
         }
-        if !GROUPS.iter().any(|group| group.name == name) {
+        let is_curves = name == "curves" && curves.is_some();
+        if !is_curves && !GROUPS.iter().any(|group| group.name == name) {
             anyhow::bail!("there is no group {name}; --list names them");
         }
     }
     let is_chosen = |group: &&Group| {
-        peers.iter().any(|peer| peer.group() == group.name)
+        peer.iter().any(|peer| peer.group() == group.name)
             || only.iter().any(|name| name == group.name)
             || (only.is_empty() && !is_a_peers(group.name))
     };

@@ -23,7 +23,7 @@ pub(super) fn words(rows: &[Row]) -> String {
             None => "",
         };
         vec![
-            row.figure.to_owned(),
+            row.figure.clone(),
             short(row.value),
             format!("{} to {}", short(row.min), short(row.max)),
             row.unit.to_owned(),
@@ -63,7 +63,7 @@ pub(super) fn draw(rows: &[Row], file: &Path) -> Result<(), Box<dyn Error>> {
                 Better::Higher => value / bar,
                 Better::Lower => bar / value.max(bar / 3.0),
             };
-            Some((row.figure, [share(row.min), share(row.value), share(row.max)]))
+            Some((row.figure.as_str(), [share(row.min), share(row.value), share(row.max)]))
         })
         .collect();
     let height = ROW_PIXELS * marks.len() as u32 + 80;

@@ -25,8 +25,8 @@ pub(super) use latency::{one_at_a_time, put_to_push};
 pub(super) use pipeline::{Wire, pipeline};
 #[cfg(feature = "count-allocations")]
 pub(super) use put::put_so_many;
-pub(super) use put::{Puts, fill, produce, put_one, put_records, swallow};
-pub(super) use read::{get, replay_by_our_client, replay_raw, replay_stock};
+pub(super) use put::{Puts, fill, produce, put_one, put_records, swallow, touch};
+pub(super) use read::{fan_out, follow, get, replay_by_our_client, replay_raw, replay_stock};
 
 /// Bytes of a record's data; with a key of eight it is 1,024.
 pub(super) const DATA_BYTES: usize = 1016;
@@ -73,7 +73,10 @@ impl Window {
 /// What came of a load.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
+    /// Answered in the window.
     pub(super) records: u64,
+    /// Answered at all.
+    pub(super) total: u64,
     pub(super) seconds: f64,
     /// Seconds of CPU time in the window.
     pub(super) server_cpu: f64,
@@ -179,6 +182,7 @@ fn outcome(child: &Child, window: Window, tally: Tally, spent: Spent) -> Result<
     });
     Ok(Outcome {
         records: tally.records,
+        total: tally.total,
         seconds: window.seconds(),
         server_cpu: spent.server_cpu,
         client_cpu: spent.client_cpu,
@@ -227,8 +231,8 @@ pub(super) async fn delete(child: &Child) -> Result<()> {
 }
 
 /// Batches of `records` each, of keys that spread over all shards.
-fn batches(records: usize) -> Vec<Vec<PutRecordsRequestEntry>> {
-    let data = Bytes::from(vec![b'x'; DATA_BYTES]);
+fn batches(records: usize, data_bytes: usize) -> Vec<Vec<PutRecordsRequestEntry>> {
+    let data = Bytes::from(vec![b'x'; data_bytes]);
     let entry = |number: usize| PutRecordsRequestEntry {
         data: data.clone(),
         partition_key: format!("{number:08}"),

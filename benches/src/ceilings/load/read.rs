@@ -6,7 +6,7 @@ use anabranch_client::{Client, Item, Position};
 use anabranch_proto::v1::streams_client::StreamsClient;
 use anabranch_proto::v1::{
     GetRecordsRequest, GetShardIteratorRequest, RegisterStreamConsumerRequest, ShardIteratorType,
-    StartingPosition, SubscribeToShardRequest,
+    StartingPosition, SubscribeToShardEvent, SubscribeToShardRequest,
 };
 use anyhow::{Context, Result, ensure};
 use tokio::task::JoinSet;
@@ -130,6 +130,86 @@ async fn replay(child: &Child, settings: Settings, records: u64) -> Result<Outco
     since(child, before, begun, read)
 }
 
+/// By `subscribers`, each over a connection of its own and with `shards` spread evenly over them:
+/// what they are pushed together, until each has had `records`.
+pub(in super::super) async fn fan_out(
+    child: &Child,
+    subscribers: u32,
+    shards: u32,
+    records: u64,
+) -> Result<Outcome> {
+    let mut all = Vec::new();
+    for subscriber in 0..subscribers {
+        all.push(subscribe(child, subscriber, shards, ShardIteratorType::TrimHorizon).await?);
+    }
+    let before = (child.cpu_seconds()?, cpu_seconds("self")?);
+    let begun = Instant::now();
+    let mut parts = JoinSet::new();
+    for mut events in all {
+        parts.spawn(async move {
+            let mut read = 0;
+            while read < records {
+                let event = events.message().await?.context("the events ended")?;
+                read += event.records.len() as u64;
+            }
+            anyhow::Ok(read)
+        });
+    }
+    let mut read = 0;
+    while let Some(part) = parts.join_next().await {
+        read += part??;
+    }
+    since(child, before, begun, read)
+}
+
+/// By as many subscribers, for a while and from the start again and again: the most memory of its
+/// own that the server has meanwhile.
+pub(in super::super) async fn follow(
+    child: &Child,
+    subscribers: u32,
+    shards: u32,
+    seconds: f64,
+) -> Result<u64> {
+    let mut parts = JoinSet::new();
+    for subscriber in 0..subscribers {
+        let mut events =
+            subscribe(child, subscriber, shards, ShardIteratorType::TrimHorizon).await?;
+        parts.spawn(async move { while let Ok(Some(_)) = events.message().await {} });
+    }
+    let window = Window::open(seconds);
+    let mut most = 0;
+    while !window.is_over() {
+        most = most.max(child.anonymous_bytes()?);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    parts.shutdown().await;
+    Ok(most)
+}
+
+/// A subscription over a connection of its own: the subscribers of a shard have names of their
+/// own, and a name has all shards.
+pub(super) async fn subscribe(
+    child: &Child,
+    subscriber: u32,
+    shards: u32,
+    from: ShardIteratorType,
+) -> Result<tonic::Streaming<SubscribeToShardEvent>> {
+    let consumer_name = format!("subscriber-{}", subscriber / shards);
+    register(child, &consumer_name).await?;
+    let request = SubscribeToShardRequest {
+        stream_name: STREAM.to_owned(),
+        consumer_name,
+        shard_id: format!("shardId-{:012}", subscriber % shards),
+        starting_position: Some(StartingPosition {
+            r#type: from.into(),
+            ..StartingPosition::default()
+        }),
+        ..SubscribeToShardRequest::default()
+    };
+    let mut client = connect(child, Settings::Ours).await?;
+    Ok(client.subscribe_to_shard(request).await?.into_inner())
+}
+
 pub(super) async fn register(child: &Child, consumer: &str) -> Result<()> {
     let mut client = connect(child, Settings::Stock).await?;
     let request = RegisterStreamConsumerRequest {
@@ -148,6 +228,7 @@ pub(super) async fn register(child: &Child, consumer: &str) -> Result<()> {
 fn since(child: &Child, before: (f64, f64), begun: Instant, records: u64) -> Result<Outcome> {
     Ok(Outcome {
         records,
+        total: records,
         seconds: begun.elapsed().as_secs_f64(),
         server_cpu: child.cpu_seconds()? - before.0,
         client_cpu: cpu_seconds("self")? - before.1,
