@@ -189,6 +189,20 @@ impl Shared {
         true
     }
 
+    /// A thread that is no committer is about to commit. Committers stop after it.
+    pub(crate) fn begin_commit(&self) {
+        self.ready.lock().busy += 1;
+    }
+
+    /// The end of what [`Shared::begin_commit`] began.
+    pub(crate) fn end_commit(&self) {
+        self.commit_done();
+        // A committer goes on with what waits; this thread does not.
+        if !self.ready.lock().shards.is_empty() {
+            self.ready_changed.notify_one();
+        }
+    }
+
     fn commit_done(&self) {
         let mut ready = self.ready.lock();
         ready.busy -= 1;

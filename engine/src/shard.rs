@@ -204,7 +204,7 @@ impl Shard {
     where
         I: Iterator<Item = RecordView<'a>> + Clone,
     {
-        let (ticket, is_due) = self.stage(records)?;
+        let (ticket, is_due) = self.stage(records, || ())?;
         if is_due {
             self.shared.enqueue(self.clone());
         }
@@ -221,15 +221,18 @@ impl Shard {
     where
         I: Iterator<Item = RecordView<'a>> + Clone,
     {
-        let (ticket, is_due) = self.stage(records)?;
+        // Counted before the shard can be told to stop, so that stopping waits for it.
+        let (ticket, is_due) = self.stage(records, || self.shared.begin_commit())?;
         if is_due {
             self.commit_staged();
+            self.shared.end_commit();
         }
         ticket.wait()
     }
 
-    /// Stages records. True: the shard is to be committed, and only the caller knows.
-    fn stage<'a, I>(self: &Arc<Self>, records: I) -> Result<(AppendTicket, bool)>
+    /// Stages records. True: the shard is to be committed, and only the caller knows; `due` was
+    /// told so before anyone else could look at the shard.
+    fn stage<'a, I>(&self, records: I, due: impl FnOnce()) -> Result<(AppendTicket, bool)>
     where
         I: Iterator<Item = RecordView<'a>> + Clone,
     {
@@ -280,6 +283,9 @@ impl Shard {
         let ticket = outcome.ticket(first, u64::from(count));
         let is_due = !staging.is_queued && staging.writer.is_some();
         staging.is_queued |= is_due;
+        if is_due {
+            due();
+        }
         drop(guard);
 
         add(&self.shared.counters.puts, 1);

@@ -439,6 +439,38 @@ fn a_blocking_put_is_durable_without_the_help_of_a_committer() {
 }
 
 #[test]
+fn stopping_waits_for_blocking_puts_and_refuses_the_next() {
+    for seed in 0..20 {
+        let world = World::new(seed);
+        let engine = world.open().unwrap();
+        engine.start();
+        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let shard = &stream.shards()[0];
+        let key = PartitionKey::from_bytes(b"key").unwrap();
+        let record = RecordView::new(key, None, b"data").unwrap();
+        let put = std::thread::scope(|scope| {
+            let putting = scope.spawn(|| {
+                let mut put = 0;
+                while shard.put(std::iter::once(record)).is_ok() {
+                    put += 1;
+                }
+                put
+            });
+            while shard.watermarks().durable <= SequenceNumber(seed) {
+                std::thread::yield_now();
+            }
+            engine.shut_down().unwrap();
+            putting.join().unwrap()
+        });
+        drop((stream, engine));
+        let engine = world.open().unwrap();
+        assert!(engine.report().clean);
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!(read_all(&stream.shards()[0]).unwrap().len(), put);
+    }
+}
+
+#[test]
 fn two_engines_cannot_have_one_directory() {
     let world = World::new(9);
     let engine = world.open().unwrap();
