@@ -122,8 +122,9 @@ pub trait File: Send + Sync {
     /// where nothing is known. A hint as well.
     fn next_hole(&self, offset: u64) -> io::Result<u64>;
 
-    /// Lets memory go that holds bytes from `offset` on as they stand in the file. A file system
-    /// may count a hole as data once somebody has read it: afterwards the hints know better.
+    /// Lets memory go that holds bytes from `offset` on as they stand in the file, and reads
+    /// nothing ahead through this handle any more. A file system may count a hole as data once
+    /// somebody has read it, be it ahead: afterwards the hints know better.
     fn let_go(&self, offset: u64) -> io::Result<()>;
 
     /// A read-only view of the first `len` bytes, which lie inside the file.

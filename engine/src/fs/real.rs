@@ -310,14 +310,18 @@ fn write_zeros(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Drops the clean pages from `offset` to the end of the file.
+/// Drops the clean pages from `offset` to the end of the file, and keeps reads through the
+/// descriptor from bringing in more than they ask for.
 #[cfg(target_os = "linux")]
 fn advise_let_go(file: &fs::File, offset: u64) -> io::Result<()> {
     use rustix::fs::{Advice, fadvise};
-    match fadvise(file, offset, None, Advice::DontNeed) {
-        Err(error) if !is_unsupported(error) => Err(error.into()),
-        _ => Ok(()),
+    for advice in [Advice::Random, Advice::DontNeed] {
+        match fadvise(file, offset, None, advice) {
+            Err(error) if !is_unsupported(error) => return Err(error.into()),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]

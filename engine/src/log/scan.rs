@@ -127,17 +127,20 @@ impl<'a> Scanner<'a> {
         let (mut steps, mut whole_from) = (Steps::default(), at);
         // Behind the end of a log there is mostly a hole, which readers at the tip have brought in.
         self.file.let_go(at)?;
+        let (mut data_end, mut next_data) = (at, self.file.next_data(at)?);
         while at + FRAME_HEADER_BYTES as u64 <= end {
-            match self.file.next_data(at)? {
-                None => return Ok(None),
-                Some(data) if data > at => {
-                    at = data & !(FRAME_ALIGNMENT - 1);
-                    continue;
-                }
-                Some(_) => {}
+            if at >= data_end {
+                let Some(data) = next_data else { return Ok(None) };
+                at = at.max(data & !(FRAME_ALIGNMENT - 1));
+                // Both are asked before the first byte is read: what is read of a hole, and be it
+                // the end of a header across its border, counts as data.
+                data_end = self.file.next_hole(at)?.max(at + FRAME_ALIGNMENT);
+                next_data = self.file.next_data(data_end)?;
+                continue;
             }
-            let data = self.file.next_hole(at)?.saturating_sub(at).max(FRAME_HEADER_BYTES as u64);
-            let mut chunk = (end - at).min(data).min(CHUNK_BYTES as u64) as usize;
+            let data = data_end + FRAME_HEADER_BYTES as u64 - FRAME_ALIGNMENT - at;
+            let data = data.min(end - at).clamp(FRAME_HEADER_BYTES as u64, CHUNK_BYTES as u64);
+            let mut chunk = data as usize;
             if at < whole_from {
                 // Page by page up to where a refused chunk ended, but for a header on a border.
                 let page = (PAGE_BYTES - at % PAGE_BYTES) as usize;

@@ -146,6 +146,21 @@ fn a_hole_begins_behind_what_was_written_and_never_in_it() {
 }
 
 #[test]
+fn reading_up_to_a_hole_leaves_it_a_hole() {
+    let dir = directory();
+    let file = RealFs::default().create(&dir.path().join("a"), 16 * MIB).unwrap();
+    file.write_at(0, &vec![1; MIB as usize]).unwrap();
+    file.sync().unwrap();
+    let hole = file.next_hole(0).unwrap();
+    file.let_go(0).unwrap();
+    let mut piece = vec![0; MIB as usize / 8];
+    for offset in (0..MIB).step_by(piece.len()) {
+        file.read_at(offset, &mut piece).unwrap();
+    }
+    assert_eq!(file.next_hole(0).unwrap(), hole);
+}
+
+#[test]
 fn a_slice_holds_exactly_its_range_and_later_writes_elsewhere_show_in_later_slices() {
     for fs in modes() {
         let dir = directory();
