@@ -37,17 +37,33 @@ const MANY_SHARDS: usize = 128;
 /// A sync that takes longer is worth overlapping with as many others as there are threads.
 const SLOW_SYNC_US: u64 = 2000;
 
+/// Commits of so many bytes cost by the byte, and gain nothing from others beside them.
+const LARGE_COMMIT_BYTES: u64 = 96 << 10;
+
+/// What commits are like of late.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    sync_us: u64,
+    bytes: u64,
+}
+
 /// How many commits are under way at most while `shards` have something to commit or are at it.
 ///
 /// The processor binds where syncs are fast, and each commit under way is one that gathers no more.
 /// But a file system makes the syncs of many files in one go if they come together. On two cores,
 /// batches of 100, thousands of records per second with at most 2, 4, 8 and 16 at once, in one
 /// interleaved run: 4 shards 609, 688, 655, 692; 16 shards 476, 508, 589, 330; 64 shards 211, 319,
-/// 339, 262; 256 shards 60, 116, 114, 151.
-fn overlap(shards: usize, sync_us: u64, cores: usize) -> usize {
-    let is_many = shards >= MANY_SHARDS || sync_us >= SLOW_SYNC_US;
-    let most = if is_many { COMMITTERS } else { OVERLAP_FEW };
-    shards.max(cores).clamp(2, most)
+/// 339, 262; 256 shards 60, 116, 114, 151. Large commits of a few shards are better made in turn:
+/// 4 shards with 1, 2 and 4 at once 709, 678 and 593, and 1.23, 1.40 and 1.69 s of processor time a
+/// million records. Where there are more cores, half of them commit.
+fn overlap(shards: usize, recent: Recent, cores: usize) -> usize {
+    if recent.sync_us >= SLOW_SYNC_US || shards >= MANY_SHARDS {
+        shards.max(cores).clamp(2, COMMITTERS)
+    } else if recent.bytes >= LARGE_COMMIT_BYTES && shards <= OVERLAP_FEW {
+        shards.min(cores / 2).max(1)
+    } else {
+        shards.max(cores).clamp(2, OVERLAP_FEW)
+    }
 }
 
 /// Something with a staged batch: a shard.
@@ -75,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) is_disk_full: AtomicBool,
     /// What a sync takes of late, in microseconds.
     sync_us: AtomicU64,
+    /// What a commit writes of late.
+    commit_bytes: AtomicU64,
     cores: usize,
     ready: Mutex<Ready>,
     ready_changed: Condvar,
@@ -113,6 +131,7 @@ impl Shared {
             room: Notify::new(),
             is_disk_full: AtomicBool::new(false),
             sync_us: AtomicU64::new(0),
+            commit_bytes: AtomicU64::new(0),
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             ready: Mutex::default(),
             ready_changed: Condvar::new(),
@@ -151,16 +170,21 @@ impl Shared {
         self.timeline.lock().observe(wall_ms, monotonic)
     }
 
-    /// Takes note of how long a sync took.
-    pub(crate) fn note_sync(&self, sync_us: u64) {
+    /// Takes note of how long the sync of a commit took, and of how much it wrote.
+    pub(crate) fn note_sync(&self, sync_us: u64, bytes: u64) {
         // A moving average over about eight; two at once may lose one, which does no harm.
-        let before = self.sync_us.load(Ordering::Relaxed);
-        self.sync_us.store((before * 7 + sync_us) / 8, Ordering::Relaxed);
+        for (recent, value) in [(&self.sync_us, sync_us), (&self.commit_bytes, bytes)] {
+            let before = recent.load(Ordering::Relaxed);
+            recent.store((before * 7 + value) / 8, Ordering::Relaxed);
+        }
     }
 
     fn has_free_committer(&self, ready: &Ready) -> bool {
-        let sync_us = self.sync_us.load(Ordering::Relaxed);
-        ready.busy < overlap(ready.shards.len() + ready.busy, sync_us, self.cores)
+        let recent = Recent {
+            sync_us: self.sync_us.load(Ordering::Relaxed),
+            bytes: self.commit_bytes.load(Ordering::Relaxed),
+        };
+        ready.busy < overlap(ready.shards.len() + ready.busy, recent, self.cores)
     }
 
     /// Puts a shard into the ready queue. The shard takes care to stand in it once.
@@ -258,14 +282,31 @@ impl Shared {
 mod tests {
     use super::*;
 
+    const SMALL: u64 = 20_000;
+    const LARGE: u64 = 200_000;
+
+    fn overlap(shards: usize, sync_us: u64, bytes: u64, cores: usize) -> usize {
+        super::overlap(shards, Recent { sync_us, bytes }, cores)
+    }
+
     #[test]
     fn more_syncs_overlap_where_more_shards_wait_and_where_the_disk_is_slow() {
-        assert_eq!(overlap(1, 150, 1), 2);
-        assert_eq!(overlap(4, 150, 2), 4);
-        assert_eq!(overlap(64, 150, 2), 8);
-        assert_eq!(overlap(64, 150, 64), 8);
-        assert_eq!(overlap(256, 150, 2), 16);
-        assert_eq!(overlap(4, 5000, 2), 4);
-        assert_eq!(overlap(64, 5000, 2), 16);
+        assert_eq!(overlap(1, 150, SMALL, 1), 2);
+        assert_eq!(overlap(4, 150, SMALL, 2), 4);
+        assert_eq!(overlap(64, 150, SMALL, 2), 8);
+        assert_eq!(overlap(64, 150, SMALL, 64), 8);
+        assert_eq!(overlap(256, 150, SMALL, 2), 16);
+        assert_eq!(overlap(4, 5000, SMALL, 2), 4);
+        assert_eq!(overlap(64, 5000, SMALL, 2), 16);
+    }
+
+    #[test]
+    fn large_commits_of_a_few_shards_are_made_in_turn_unless_the_disk_is_slow() {
+        assert_eq!(overlap(4, 150, LARGE, 1), 1);
+        assert_eq!(overlap(4, 150, LARGE, 2), 1);
+        assert_eq!(overlap(4, 150, LARGE, 8), 4);
+        assert_eq!(overlap(1, 150, LARGE, 8), 1);
+        assert_eq!(overlap(64, 150, LARGE, 2), 8);
+        assert_eq!(overlap(4, 5000, LARGE, 2), 4);
     }
 }

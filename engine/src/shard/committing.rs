@@ -129,7 +129,7 @@ impl Shard {
                 counters.commit_records.note(u64::from(records));
                 if let Some(sync_us) = done.sync_us {
                     counters.sync_us.note(sync_us);
-                    self.shared.note_sync(sync_us);
+                    self.shared.note_sync(sync_us, done.written_bytes);
                 }
                 self.shared.is_disk_full.store(false, Ordering::Relaxed);
             }
