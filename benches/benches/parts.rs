@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::hash_key::HashKey;
-use anabranch_engine::record::PartitionKey;
+use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::{Engine, EngineOptions, Environment};
 use anabranch_proto::v1::{ProduceRequest, PutRecordsRequestEntry};
 use anabranch_server::wire::read::{Field, Fields};
@@ -20,6 +20,11 @@ const RECORDS: usize = 100;
 /// From a partition key to the place of its shard.
 fn routing(criterion: &mut Criterion) {
     let keys: Vec<String> = (0..RECORDS).map(|key| format!("{key:08}")).collect();
+    let record = |key: &'static str| {
+        let key = PartitionKey::from_bytes(key.as_bytes()).expect("a legal key");
+        RecordView::new(key, None, b"").expect("a legal record")
+    };
+    let records: Vec<_> = keys.leak().iter().map(|key| record(key)).collect();
     let mut group = criterion.benchmark_group("routing");
     group.throughput(Throughput::Elements(RECORDS as u64));
     for shards in [1, 64, 1000] {
@@ -30,9 +35,15 @@ fn routing(criterion: &mut Criterion) {
         let stream = engine.create_stream(&name, shards).expect("it is made");
         group.bench_function(format!("{shards} shards"), |bencher| {
             bencher.iter(|| {
-                for key in &keys {
-                    let key = PartitionKey::from_bytes(key.as_bytes()).expect("a legal key");
-                    black_box(stream.route(HashKey::of(black_box(key))));
+                for hash_key in HashKey::of_records(black_box(&records)) {
+                    black_box(stream.route(hash_key));
+                }
+            });
+        });
+        group.bench_function(format!("{shards} shards, key by key"), |bencher| {
+            bencher.iter(|| {
+                for record in black_box(&records) {
+                    black_box(stream.route(record.hash_key()));
                 }
             });
         });

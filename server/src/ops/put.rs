@@ -24,6 +24,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::error::Error;
+use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::RecordView;
 use anabranch_engine::{AppendTicket, Stream};
@@ -196,8 +197,8 @@ impl Routed {
         self.links.clear();
         self.runs.clear();
         run_of.resize(stream.shards().len(), NONE);
-        for (index, record) in (0u32..).zip(records) {
-            let shard = stream.route(record.hash_key());
+        for (index, hash_key) in (0u32..).zip(HashKey::of_records(records)) {
+            let shard = stream.route(hash_key);
             let run = run_of[shard];
             if let Some(known) = self.runs.get_mut(run as usize) {
                 self.links[known.last as usize].next = index;
