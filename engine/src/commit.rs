@@ -34,8 +34,9 @@ const OVERLAP_FEW: usize = 8;
 /// So many waiting shards are worth all threads: each waits for all before it.
 const MANY_SHARDS: usize = 128;
 
-/// A sync that takes longer is worth overlapping with as many others as there are threads.
-const SLOW_SYNC_US: u64 = 2000;
+/// A sync that takes longer, and a microsecond for each kilobyte, waits for the disk and is worth
+/// overlapping with as many others as there are threads.
+const SLOW_SYNC_US: u64 = 1000;
 
 /// Commits of so many bytes cost by the byte, and gain nothing from others beside them.
 const LARGE_COMMIT_BYTES: u64 = 96 << 10;
@@ -59,7 +60,8 @@ struct Recent {
 /// ones want as many as there are cores: one record a message, 1, 2 and 4 at once 159, 200 and 158,
 /// and 4.4, 4.3 and 5.9 s.
 fn overlap(shards: usize, recent: Recent, cores: usize) -> usize {
-    if recent.sync_us >= SLOW_SYNC_US || shards >= MANY_SHARDS {
+    let is_slow = recent.sync_us >= SLOW_SYNC_US + recent.bytes / 1000;
+    if is_slow || shards >= MANY_SHARDS {
         shards.max(cores).clamp(2, COMMITTERS)
     } else if shards > OVERLAP_FEW {
         OVERLAP_FEW
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(overlap(64, 150, SMALL, 2), 8);
         assert_eq!(overlap(64, 150, SMALL, 64), 8);
         assert_eq!(overlap(256, 150, SMALL, 2), 16);
-        assert_eq!(overlap(4, 5000, SMALL, 2), 4);
+        assert_eq!(overlap(4, 1100, SMALL, 2), 4);
         assert_eq!(overlap(64, 5000, SMALL, 2), 16);
     }
 
@@ -312,6 +314,7 @@ mod tests {
         assert_eq!(overlap(4, 150, LARGE, 8), 4);
         assert_eq!(overlap(1, 150, LARGE, 8), 1);
         assert_eq!(overlap(64, 150, LARGE, 2), 8);
+        assert_eq!(overlap(4, 1100, LARGE, 2), 1);
         assert_eq!(overlap(4, 5000, LARGE, 2), 4);
     }
 }
