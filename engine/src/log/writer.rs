@@ -149,11 +149,11 @@ impl Active {
 
 /// Zeros to be written behind a commit, for the sake of those that follow.
 ///
-/// The first sync of a block that was only reserved has the file system commit its own journal,
-/// too: 257 instead of 134 us, and twice the processor time, for 16 KiB at a time. So one commit
-/// in many writes what the next ones will write over: half of a small segment, so that few puts
-/// are the slower ones and shards that take little cost little. A large commit does not: from
-/// about 64 KiB on, writing bytes twice costs more than that.
+/// The first sync of a block that was only reserved has the file system write what it knows of
+/// the file, too, in its journal or in place: 257 instead of 134 us, and twice the processor
+/// time, for 16 KiB at a time. So one commit in many writes what the next ones will write over:
+/// half of a small segment, so that few puts are the slower ones and shards that take little
+/// cost little. A large commit does not: from about 64 KiB on, writing bytes twice costs more.
 fn zeros_ahead(written: &Range<u64>, touched: u64, limit: u64) -> Option<Range<u64>> {
     let is_small = written.end - written.start <= ZEROS_AHEAD_UP_TO;
     let count = (limit / 2).next_multiple_of(PAGE_BYTES).min(ZEROS.len() as u64);
