@@ -157,6 +157,48 @@ impl Catalog {
         self.update_stream(id, |stream| stream.retention_hours = hours, then)
     }
 
+    /// Adds shards to a stream, or replaces those of their ids, and raises marks with that: a
+    /// closed shard's end and its children are one change. `then` as in
+    /// [`set_retention`](Catalog::set_retention).
+    pub fn put_shards(
+        &self,
+        stream: StreamId,
+        shards: &[ShardEntry],
+        marks: &[(ShardId, ShardMark)],
+        then: impl FnOnce(),
+    ) -> Result<()> {
+        let change = |transaction: &WriteTransaction| {
+            store::get_stream(&transaction.open_table(codec::STREAMS)?, stream)?;
+            let mut table = transaction.open_table(codec::SHARDS)?;
+            let mut before = Vec::with_capacity(shards.len());
+            for shard in shards {
+                let key = codec::shard_key(stream, shard.id);
+                let value = codec::encode_shard(shard);
+                let replaced = table.insert(key.as_slice(), value.as_slice())?;
+                before.push((key, replaced.map(|value| value.value().to_vec())));
+            }
+            let mut table = transaction.open_table(codec::MARKS)?;
+            for (shard, mark) in marks {
+                raise_mark(&mut table, &codec::shard_key(stream, *shard), *mark)?;
+            }
+            Ok(Some(Redress::Shards(before)))
+        };
+        self.change_then(change, then)
+    }
+
+    /// Drops shards whose files are gone, and their marks.
+    pub fn forget_shards(&self, stream: StreamId, shards: &[ShardId]) -> Result<()> {
+        self.change(|transaction| {
+            for table in [codec::SHARDS, codec::MARKS] {
+                let mut table = transaction.open_table(table)?;
+                for shard in shards {
+                    table.remove(codec::shard_key(stream, *shard).as_slice())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Adds a consumer, or replaces the one of that name. `then` as in
     /// [`set_retention`](Catalog::set_retention).
     pub fn put_consumer(

@@ -22,6 +22,7 @@ use crate::limits::{
 use crate::mutant::Mutant;
 use crate::open;
 use crate::options::{EngineOptions, Environment, OpenReport};
+use crate::reshard::{self, Step};
 use crate::sequence::SequenceNumber;
 use crate::state::State;
 use crate::stats::Stats;
@@ -80,9 +81,8 @@ impl Engine {
         let state = &self.handle.state;
         state.streams.lock().is_stopping = true;
         let streams = state.all_streams();
-        for shard in streams.iter().flat_map(|stream| stream.shards()) {
-            shard.stop();
-        }
+        let shards: Vec<_> = streams.iter().flat_map(|stream| stream.shards().to_vec()).collect();
+        shards.iter().for_each(|shard| shard.stop());
         state.shared.stop_committers();
         self.handle.housekeeper.stop();
         let threads = std::mem::take(&mut *self.handle.threads.lock());
@@ -93,7 +93,7 @@ impl Engine {
             thread.join().expect("a thread of the engine aborts the process rather than panic");
         }
         let mut is_clean = true;
-        for shard in streams.iter().flat_map(|stream| stream.shards()) {
+        for shard in &shards {
             // What was staged, but not in the queue yet when the committers ended.
             shard.clone().commit();
             // A halted log is not at its recorded end: it is recovered at the next start.
@@ -154,6 +154,7 @@ impl Engine {
             created_ms: now_ms,
             first_sequence: SequenceNumber::FIRST,
             closed: None,
+            is_removing: false,
         });
         let entry = StreamEntry {
             id,
@@ -223,6 +224,19 @@ impl Engine {
         let streams = self.handle.state.streams.lock();
         let range = streams.by_name.range::<StreamName, _>((start, Unbounded));
         range.take(limit).map(|(_, stream)| stream.clone()).collect()
+    }
+
+    /// Splits and merges shards, all steps or none. Puts wait for a moment; none is lost, made
+    /// twice or refused. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StreamUpdating`] while another reshard is under way. [`Error::ShardClosed`] for a
+    /// step that names no open shard, [`Error::SplitOutside`], [`Error::NotAdjacent`].
+    /// [`Error::LimitExceeded`] over 10,000 open shards. A parent that takes no records cannot be
+    /// closed: its error.
+    pub fn reshard(&self, stream: &Arc<Stream>, steps: &[Step]) -> Result<()> {
+        reshard::reshard(&self.handle.state, stream, steps)
     }
 
     /// Changes for how long records are kept, 24 to 8,760 hours. Waits for the disk.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use thiserror::Error as ThisError;
 
+use crate::hash_key::{HashKey, HashKeyRange};
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::sequence::SequenceNumber;
 
@@ -228,6 +229,45 @@ pub enum Error {
         what: &'static str,
         /// How many there may be.
         max: u64,
+    },
+    /// The stream's shards are being changed by another call.
+    #[error("stream {name} is being updated")]
+    StreamUpdating {
+        /// The stream.
+        name: StreamName,
+    },
+    /// The shard's end is being made. Puts wait for it and go to its children.
+    #[error("{shard} is being closed")]
+    ShardClosing {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The shard takes no records: others have its place.
+    #[error("{shard} is closed")]
+    ShardClosed {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// A split that would leave a child without hash keys.
+    #[error(
+        "{shard} owns the hash keys from {} to {}; it cannot be split at {at}",
+        range.start, range.end
+    )]
+    SplitOutside {
+        /// The shard.
+        shard: ShardId,
+        /// The hash keys it owns.
+        range: HashKeyRange,
+        /// Where it was to be split.
+        at: HashKey,
+    },
+    /// Only shards whose ranges meet can be merged.
+    #[error("{shard} and {adjacent} are not an adjacent pair of shards")]
+    NotAdjacent {
+        /// The shard.
+        shard: ShardId,
+        /// The shard it was to be merged with.
+        adjacent: ShardId,
     },
     /// A starting position that lies in the future.
     #[error("the timestamp {timestamp_ms} lies after the server's time {now_ms} (ms since 1970)")]

@@ -14,10 +14,11 @@ use crate::error::Result;
 use crate::ids::StreamId;
 use crate::log::writer::Durability;
 use crate::mutant::Mutant;
-use crate::removal::remove_tree;
+use crate::removal::{remove_shard, remove_tree};
 use crate::retention;
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
+use crate::shards::Shards;
 use crate::state::State;
 use crate::stream::Stream;
 
@@ -105,6 +106,7 @@ impl Housekeeper {
         }
         state.settle();
         reap_deleted(state, retention);
+        reap_expired(state, retention);
         if retention {
             retain(state);
             rest_idle(state, monotonic);
@@ -123,7 +125,7 @@ impl Housekeeper {
 
 fn sync_all(state: &State) {
     for stream in state.all_streams() {
-        for shard in stream.shards() {
+        for shard in stream.shards().iter() {
             if let Some(Err(error)) = shard.with_writer(|writer| writer.sync()) {
                 tracing::error!(stream = %stream.name(), shard = %shard.id(), %error, "sync failed");
             }
@@ -142,10 +144,12 @@ fn retain(state: &State) {
             true => state.shared.clock.wall_ms(),
             false => state.shared.timeline.lock().elapsed_now(retention_ms),
         };
-        for shard in stream.shards() {
+        let shards = stream.shards();
+        expire(state, stream, &shards, elapsed_now_ms.saturating_sub(retention_ms));
+        for shard in shards.iter() {
             retention::seal_old(shard, retention_ms, now_ms);
             match retention::risen_horizon(shard, retention_ms, elapsed_now_ms) {
-                Ok(Some(horizon)) => risen.push((stream.id(), shard, horizon)),
+                Ok(Some(horizon)) => risen.push((stream.id(), shard.clone(), horizon)),
                 Ok(None) => {}
                 Err(error) => {
                     let (stream, shard) = (stream.name(), shard.id());
@@ -157,21 +161,21 @@ fn retain(state: &State) {
     if !risen.is_empty() {
         raise_horizons(state, &risen);
     }
-    for shard in streams.iter().flat_map(|stream| stream.shards()) {
-        if let Err(error) = retention::drop_segments(&state.shared, shard) {
+    for shard in streams.iter().flat_map(|stream| stream.shards().to_vec()) {
+        if let Err(error) = retention::drop_segments(&state.shared, &shard) {
             tracing::warn!(shard = %shard.id(), %error, "old segments could not be dropped");
         }
     }
 }
 
 /// Records the horizons, and shows them once they are durable.
-fn raise_horizons(state: &State, risen: &[(StreamId, &Arc<Shard>, SequenceNumber)]) {
+fn raise_horizons(state: &State, risen: &[(StreamId, Arc<Shard>, SequenceNumber)]) {
     let risen: Vec<_> = risen
         .iter()
         .filter_map(|(stream, shard, horizon)| {
             let mut mark = shard.mark()?;
             mark.trim_horizon = mark.trim_horizon.max(*horizon);
-            Some((*stream, *shard, mark))
+            Some((*stream, shard, mark))
         })
         .collect();
     let marks: Vec<_> =
@@ -190,10 +194,51 @@ fn raise_horizons(state: &State, risen: &[(StreamId, &Arc<Shard>, SequenceNumber
     }
 }
 
+/// Takes the closed shards out of the stream whose last record arrived before `cutoff_ms`.
+fn expire(state: &State, stream: &Arc<Stream>, shards: &Shards, cutoff_ms: u64) {
+    let is_expired = |shard: &&Arc<Shard>| {
+        shard.closed().is_some_and(|closed| closed.at_ms < cutoff_ms) && !shard.is_writing()
+    };
+    let expired: Vec<_> = shards.iter().filter(is_expired).map(|shard| shard.id()).collect();
+    if expired.is_empty() {
+        return;
+    }
+    // While the shards are being changed, there is another time.
+    let Ok(_updating) = stream.begin_update() else { return };
+    let tombstones: Vec<_> =
+        shards.iter().filter(is_expired).filter_map(|shard| shard.tombstone()).collect();
+    let record = || state.catalog.put_shards(stream.id(), &tombstones, &[], || ());
+    if let Err(error) = state.with_reserve(record) {
+        tracing::warn!(stream = %stream.name(), %error, "expired shards could not be removed");
+        return;
+    }
+    stream.reshape(&[], |shards| shards.retain(|shard| !expired.contains(&shard.id())));
+    let mut streams = state.streams.lock();
+    streams.expired.extend(expired.into_iter().map(|shard| (stream.id(), shard)));
+}
+
+/// Removes the files of shards that have expired, and their tombstones once the files are gone.
+/// What could not be removed is tried again when `again`.
+fn reap_expired(state: &State, again: bool) {
+    if !again {
+        return;
+    }
+    let expired = std::mem::take(&mut state.streams.lock().expired);
+    let host = &state.shared.host;
+    for (stream, shard) in expired {
+        let removed = remove_shard(host.fs.as_ref(), &host.paths, stream, shard)
+            .and_then(|()| state.with_reserve(|| state.catalog.forget_shards(stream, &[shard])));
+        if let Err(error) = removed {
+            tracing::warn!(%stream, %shard, %error, "files of an expired shard remain");
+            state.streams.lock().expired.push((stream, shard));
+        }
+    }
+}
+
 fn rest_idle(state: &State, monotonic: Duration) {
     state.shared.buffers.rest();
     for stream in state.all_streams() {
-        for shard in stream.shards() {
+        for shard in stream.shards().iter() {
             if shard.idle_for(monotonic) >= IDLE_AFTER {
                 shard.rest();
             }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Catalog, Contents, ShardEntry, ShardMark, StreamEntry};
+use crate::catalog::{Catalog, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
 use crate::clock::Timeline;
 use crate::commit::Shared;
 use crate::error::{Damage, Error, IoContext, Result};
@@ -92,6 +92,11 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
             remaining.push(Arc::new(make_stream(stream, Vec::new())));
         }
     }
+    let mut expired = Vec::new();
+    for stream in &live {
+        let removing = stream.shards.iter().filter(|shard| shard.is_removing);
+        expired.extend(removing.map(|shard| (stream.id, shard.id)));
+    }
     let claimed: Vec<_> = contents.streams.iter().map(|stream| stream.id).collect();
     report.lost_and_found = move_unclaimed(fs.as_ref(), &paths, &claimed)?;
     report.streams = live.len();
@@ -103,7 +108,10 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
     // What was recovered is durable: a crash from here on scans no more than this one did.
     let marks: Vec<_> = streams
         .iter()
-        .flat_map(|stream| stream.shards().iter().map(|shard| (stream.id(), shard)))
+        .flat_map(|stream| {
+            let shards = stream.shards().to_vec();
+            shards.into_iter().map(|shard| (stream.id(), shard))
+        })
         .filter_map(|(stream, shard)| Some((stream, shard.id(), shard.mark()?)))
         .collect();
     if !contents.clean && !marks.is_empty() {
@@ -129,6 +137,7 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         creating: std::collections::BTreeSet::new(),
         deleting: Vec::new(),
         remaining,
+        expired,
         suspended,
         begin_owed,
         next_id: contents.next_stream_id,
@@ -166,11 +175,21 @@ pub(crate) fn new_stream(
     cache: &Arc<SegmentCache>,
     entry: &StreamEntry,
 ) -> Stream {
+    let first_shards = entry.first_shards();
     let shards = entry.shards.iter().map(|shard| {
-        let recovered = nothing(shard.first_sequence);
-        Arc::new(make_shard(shared, cache, entry, shard, recovered))
+        Arc::new(new_shard(shared, cache, entry.identity(shard, first_shards), shard))
     });
     make_stream(entry, shards.collect())
+}
+
+/// A shard that was just made: its log has no file yet.
+pub(crate) fn new_shard(
+    shared: &Arc<Shared>,
+    cache: &Arc<SegmentCache>,
+    identity: ShardIdentity,
+    entry: &ShardEntry,
+) -> Shard {
+    make_shard(shared, cache, identity, entry.closed, nothing(entry.first_sequence))
 }
 
 /// Takes the lock that makes this process the directory's only user.
@@ -196,20 +215,29 @@ fn open_streams(
         .iter()
         .enumerate()
         .flat_map(|(position, stream)| stream.shards.iter().map(move |shard| (position, shard)))
+        .filter(|(_, shard)| !shard.is_removing)
         .collect();
     let recover_one = |&(position, shard): &(usize, &ShardEntry)| {
         let stream = live[position];
+        let mark = contents.marks.get(&(stream.id, shard.id)).copied();
+        // A shard that was closed ended as cleanly as a stop does: its end and its mark were
+        // recorded together, behind a sync.
+        let is_at_end = |closed: ShardClosed| {
+            mark.is_none_or(|mark| mark.next_sequence == closed.last_sequence.next())
+        };
+        let is_closed = shard.closed.is_some_and(is_at_end);
         let start = Start {
             stream: stream.id,
             shard: shard.id,
             dir: shared.host.paths.shard(stream.id, shard.id),
             first_sequence: shard.first_sequence,
-            mark: contents.marks.get(&(stream.id, shard.id)).copied(),
-            is_clean: contents.clean,
-            is_unsynced: contents.unsynced,
+            mark,
+            is_clean: contents.clean || is_closed,
+            is_unsynced: contents.unsynced && !is_closed,
         };
         (recover(shared.host.fs.as_ref(), &start), start)
     };
+    let first_shards: Vec<_> = live.iter().map(|stream| stream.first_shards()).collect();
     let mut shards: Vec<Vec<Arc<Shard>>> = live.iter().map(|_| Vec::new()).collect();
     for (job, result) in jobs.iter().zip(in_parallel(options.recovery_threads, &jobs, recover_one))
     {
@@ -223,7 +251,8 @@ fn open_streams(
         report.scanned_bytes += recovered.scanned_bytes;
         report.truncated_bytes += recovered.truncated_bytes;
         report.damage.extend(recovered.damage.iter().cloned());
-        let shard = Arc::new(make_shard(shared, cache, live[position], entry, recovered));
+        let identity = live[position].identity(entry, first_shards[position]);
+        let shard = Arc::new(make_shard(shared, cache, identity, entry.closed, recovered));
         if let Some(error) = halted_by {
             tracing::error!(stream = %live[position].name, shard = %entry.id, %error,
                 "the shard cannot be opened; it is halted, the others are served");
@@ -266,32 +295,20 @@ fn in_parallel<J: Sync, T: Send>(
 fn make_shard(
     shared: &Arc<Shared>,
     cache: &Arc<SegmentCache>,
-    stream: &StreamEntry,
-    entry: &ShardEntry,
+    identity: ShardIdentity,
+    closed: Option<ShardClosed>,
     recovered: Recovered,
 ) -> Shard {
     let view = Arc::new(LogView::new(
-        stream.id,
-        entry.id,
+        identity.stream,
+        identity.shard,
         cache.clone(),
         recovered.segments.clone(),
         recovered.tip,
         recovered.trim_horizon,
         recovered.tip_damage.clone(),
     ));
-    let identity = ShardIdentity {
-        stream: stream.id,
-        stream_name: stream.name.clone(),
-        stream_created_ms: stream.created_ms,
-        retention_hours: stream.retention_hours,
-        stream_shards: stream.shards.len() as u32,
-        shard: entry.id,
-        range: entry.range,
-        parents: entry.parents,
-        shard_created_ms: entry.created_ms,
-        first_sequence: entry.first_sequence,
-    };
-    Shard::new(shared.clone(), view, identity, recovered)
+    Shard::new(shared.clone(), view, identity, closed, recovered)
 }
 
 fn make_stream(entry: &StreamEntry, shards: Vec<Arc<Shard>>) -> Stream {

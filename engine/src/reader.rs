@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::ShardClosed;
 use crate::error::{Error, Result};
 use crate::log::cursor::{LogCursor, Page, ReadLimit};
 use crate::sequence::SequenceNumber;
@@ -81,6 +82,9 @@ impl Cursor {
             page.millis_behind =
                 page.last_arrival_ms.map_or(0, |arrival_ms| now_ms.saturating_sub(arrival_ms));
         }
+        // Whoever sees the end of a closed shard finds its children: they were there before it was.
+        let is_end = |closed: ShardClosed| page.next > closed.last_sequence;
+        page.is_end = self.shard.closed().is_some_and(is_end);
         Ok(page)
     }
 }

@@ -10,20 +10,22 @@
 //! sync, deleted with its stream, shutting down, or suspended until the catalog can be written.
 //! Readers go on in every case but deletion.
 
+mod closing;
 mod committing;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::closing::Drained;
 use self::committing::is_final;
-use crate::catalog::ShardMark;
+use crate::catalog::{ShardClosed, ShardMark};
 use crate::commit::Shared;
 use crate::error::{Error, Result};
 use crate::hash_key::HashKeyRange;
@@ -52,11 +54,15 @@ pub struct Shard {
     id: ShardId,
     range: HashKeyRange,
     parents: [Option<ShardId>; 2],
+    created_ms: u64,
     first_sequence: SequenceNumber,
     identity: Arc<Mutex<ShardIdentity>>,
     shared: Arc<Shared>,
     view: Arc<LogView>,
     staging: Mutex<Staging>,
+    /// Woken whenever the writer is put back.
+    writer_back: Condvar,
+    closed: OnceLock<ShardClosed>,
     progress: watch::Sender<Progress>,
     /// Woken whenever an append is worth trying again.
     room: Notify,
@@ -71,6 +77,8 @@ pub struct Progress {
     pub deleted: bool,
     /// The log refuses writes until the server is restarted.
     pub halted: bool,
+    /// The shard was split or merged: what is durable is all that it will ever hold.
+    pub closed: bool,
 }
 
 /// The two numbers that readers of a log go by: `trim_horizon <= durable`.
@@ -119,9 +127,15 @@ impl Shard {
         shared: Arc<Shared>,
         view: Arc<LogView>,
         identity: ShardIdentity,
+        closed: Option<ShardClosed>,
         recovered: Recovered,
     ) -> Shard {
-        let progress = Progress { durable: recovered.tip, deleted: false, halted: false };
+        let progress = Progress {
+            durable: recovered.tip,
+            deleted: false,
+            halted: false,
+            closed: closed.is_some(),
+        };
         let identity = Arc::new(Mutex::new(identity));
         let last_arrival_ms = recovered.tail.last_arrival_ms;
         let mut writer = Box::new(LogWriter::new(
@@ -139,6 +153,7 @@ impl Shard {
             id: known.shard,
             range: known.range,
             parents: known.parents,
+            created_ms: known.shard_created_ms,
             first_sequence: known.first_sequence,
             identity,
             shared,
@@ -153,13 +168,15 @@ impl Shard {
                 next: recovered.next,
                 writer: Some(writer),
                 is_queued: false,
-                refusal: None,
+                refusal: closed.map(|_| Error::ShardClosed { shard: known.shard }),
                 place,
                 unmarked_bytes: 0,
                 recorded: None,
                 last_commit: Duration::ZERO,
                 oldest_arrival_ms: None,
             }),
+            writer_back: Condvar::new(),
+            closed: closed.map_or_else(OnceLock::new, OnceLock::from),
             progress: watch::Sender::new(progress),
             room: Notify::new(),
         }
@@ -180,6 +197,11 @@ impl Shard {
         self.parents
     }
 
+    /// When it was made, milliseconds since 1970. A child's second is above its parents'.
+    pub fn created_ms(&self) -> u64 {
+        self.created_ms
+    }
+
     /// The number of its first record, put or not.
     pub fn first_sequence(&self) -> SequenceNumber {
         self.first_sequence
@@ -191,15 +213,16 @@ impl Shard {
         Watermarks { trim_horizon, durable: self.view.tip() }
     }
 
-    /// Changes whenever `durable` moves, and when the shard is halted or deleted.
+    /// Changes whenever `durable` moves, and when the shard is halted, closed or deleted.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
     /// Stages records, which keep their order and stay together. No I/O.
     ///
-    /// [`Error::Busy`]: wait for [`Shard::room`] and try again. [`Error::OutOfRange`]: no
-    /// record, or more bytes than one frame holds.
+    /// [`Error::Busy`], [`Error::ShardClosing`]: wait for [`Shard::room`] and try again.
+    /// [`Error::ShardClosed`]: the records belong to other shards of the stream now.
+    /// [`Error::OutOfRange`]: no record, or more bytes than one frame holds.
     pub fn append<'a, I>(self: &Arc<Self>, records: I) -> Result<AppendTicket>
     where
         I: Iterator<Item = RecordView<'a>> + Clone,
@@ -316,12 +339,13 @@ impl Shard {
             anywhere.as_mut().enable();
             let staged = {
                 let staging = self.staging.lock();
-                if staging.refusal.is_some() {
-                    return;
+                match &staging.refusal {
+                    Some(Error::ShardClosing { .. }) => None,
+                    Some(_) => return,
+                    None => Some(staging.staged_bytes()),
                 }
-                staging.staged_bytes()
             };
-            if self.fits(staged, bytes) {
+            if staged.is_some_and(|staged| self.fits(staged, bytes)) {
                 return;
             }
             std::future::poll_fn(|context| {
@@ -350,7 +374,8 @@ impl Shard {
     pub(crate) fn stop(&self) {
         {
             let mut staging = self.staging.lock();
-            staging.refusal.take_if(|known| is_passing(known));
+            let is_closing = |known: &Error| matches!(known, Error::ShardClosing { .. });
+            staging.refusal.take_if(|known| is_passing(known) || is_closing(known));
             staging.refusal.get_or_insert(Error::ShuttingDown);
         }
         self.room.notify_waiters();

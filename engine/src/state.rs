@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::catalog::Catalog;
 use crate::commit::Shared;
 use crate::error::Result;
-use crate::ids::StreamName;
+use crate::ids::{ShardId, StreamId, StreamName};
 use crate::log::segment::SegmentCache;
 use crate::reserve::Reserve;
 use crate::stats::Stats;
@@ -33,6 +33,8 @@ pub(crate) struct Streams {
     pub(crate) deleting: Vec<Arc<Stream>>,
     /// The ones among them whose removal has failed: tried again now and then.
     pub(crate) remaining: Vec<Arc<Stream>>,
+    /// Closed shards whose last record has expired, and whose files still stand.
+    pub(crate) expired: Vec<(StreamId, ShardId)>,
     /// Streams that take no records until [`State::settle`] has worked.
     pub(crate) suspended: Vec<Arc<Stream>>,
     /// The start of this run, which a full disk has kept out of the catalog, with whether it
@@ -85,8 +87,14 @@ impl State {
         self.shared.begin_marks();
         let moved: Vec<_> = streams
             .iter()
-            .flat_map(|stream| stream.shards().iter().map(|shard| (stream.id(), shard)))
-            .filter_map(|(stream, shard)| Some((stream, shard, shard.moved_mark()?)))
+            .flat_map(|stream| {
+                let shards = stream.shards().to_vec();
+                shards.into_iter().map(|shard| (stream.id(), shard))
+            })
+            .filter_map(|(stream, shard)| {
+                let mark = shard.moved_mark()?;
+                Some((stream, shard, mark))
+            })
             .collect();
         let marks: Vec<_> =
             moved.iter().map(|(stream, shard, mark)| (*stream, shard.id(), *mark)).collect();

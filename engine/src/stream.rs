@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use crate::catalog::ShardEntry;
 use crate::error::{Error, Result};
-use crate::hash_key::HashKey;
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::limits::CONSUMERS_PER_STREAM_MAX;
+use crate::log::header::ShardIdentity;
 use crate::shard::Shard;
+use crate::shards::Shards;
 
 /// A consumer registered for enhanced fan-out.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,10 +30,12 @@ pub struct Stream {
     created_ms: u64,
     retention_hours: AtomicU32,
     is_deleted: AtomicBool,
-    /// By id. The ranges of the open ones tile the hash space.
-    shards: Vec<Arc<Shard>>,
-    /// The first hash key of each open shard, rising, and where the shard stands in `shards`.
-    routes: Vec<(HashKey, usize)>,
+    /// The shards it was made with, as far as they are known.
+    first_shards: u32,
+    /// Replaced as a whole by a reshard, and when a shard has expired.
+    shards: RwLock<Shards>,
+    /// Whether a call changes the shards.
+    is_updating: AtomicBool,
     consumers: Mutex<Consumers>,
 }
 
@@ -51,12 +55,8 @@ impl Stream {
         shards: Vec<Arc<Shard>>,
         consumers: impl IntoIterator<Item = Consumer>,
     ) -> Stream {
-        let mut routes: Vec<_> = shards
-            .iter()
-            .enumerate()
-            .map(|(index, shard)| (shard.hash_key_range().start, index))
-            .collect();
-        routes.sort_unstable();
+        let is_first = |shard: &&Arc<Shard>| shard.parents() == [None, None];
+        let first_shards = shards.iter().filter(is_first).count() as u32;
         let registered = consumers.into_iter().map(|each| (each.name.clone(), each)).collect();
         Stream {
             id,
@@ -64,8 +64,9 @@ impl Stream {
             created_ms,
             retention_hours: AtomicU32::new(retention_hours),
             is_deleted: AtomicBool::new(false),
-            shards,
-            routes,
+            first_shards,
+            shards: RwLock::new(Shards::new(shards, &[])),
+            is_updating: AtomicBool::new(false),
             consumers: Mutex::new(Consumers { registered, registering: BTreeSet::new() }),
         }
     }
@@ -95,22 +96,21 @@ impl Stream {
         self.is_deleted.load(Ordering::Acquire)
     }
 
-    /// The shards, by id.
-    pub fn shards(&self) -> &[Arc<Shard>] {
-        &self.shards
+    /// The shards as they stand now, by id, closed ones among them until their last record has
+    /// expired.
+    pub fn shards(&self) -> Shards {
+        self.shards.read().clone()
     }
 
     /// The shard of that id.
-    pub fn shard(&self, id: ShardId) -> Result<&Arc<Shard>> {
-        let position = self.shards.binary_search_by_key(&id, |shard| shard.id());
-        let not_found = |_| Error::ShardNotFound { name: self.name.clone(), shard: id };
-        position.map(|position| &self.shards[position]).map_err(not_found)
+    pub fn shard(&self, id: ShardId) -> Result<Arc<Shard>> {
+        let not_found = || Error::ShardNotFound { name: self.name.clone(), shard: id };
+        self.shards().get(id).cloned().ok_or_else(not_found)
     }
 
-    /// Which of [`Stream::shards`] takes records of that hash key.
-    pub fn route(&self, key: HashKey) -> usize {
-        let behind = self.routes.partition_point(|(start, _)| *start <= key);
-        self.routes[behind - 1].1
+    /// Whether its shards are being changed.
+    pub fn is_updating(&self) -> bool {
+        self.is_updating.load(Ordering::Acquire)
     }
 
     /// The registered consumers, by name.
@@ -129,8 +129,50 @@ impl Stream {
 
     pub(crate) fn set_retention_hours(&self, hours: u32) {
         self.retention_hours.store(hours, Ordering::Relaxed);
-        for shard in &self.shards {
+        for shard in self.shards().iter() {
             shard.set_retention_hours(hours);
+        }
+    }
+
+    /// Begins a change of the shards, of which there is one at a time.
+    pub(crate) fn begin_update(&self) -> Result<Updating<'_>> {
+        if self.is_updating.swap(true, Ordering::AcqRel) {
+            return Err(Error::StreamUpdating { name: self.name.clone() });
+        }
+        Ok(Updating { stream: self })
+    }
+
+    /// Changes the list of shards; those in `closing` get no more records. Only for whoever holds
+    /// [`Updating`].
+    pub(crate) fn reshape(&self, closing: &[ShardId], change: impl FnOnce(&mut Vec<Arc<Shard>>)) {
+        {
+            let mut shards = self.shards.write();
+            let mut changed = shards.to_vec();
+            change(&mut changed);
+            let changed = Shards::new(changed, closing);
+            assert!(changed.is_tiled() || !shards.is_tiled(), "a reshard leaves no gap");
+            *shards = changed;
+        }
+        // What is changed for all shards may have passed the new ones by.
+        self.set_retention_hours(self.retention_hours());
+        if self.is_deleted() {
+            self.delete();
+        }
+    }
+
+    /// What the segments of a shard say about it.
+    pub(crate) fn identity(&self, shard: &ShardEntry) -> ShardIdentity {
+        ShardIdentity {
+            stream: self.id,
+            stream_name: self.name.clone(),
+            stream_created_ms: self.created_ms,
+            retention_hours: self.retention_hours(),
+            stream_shards: self.first_shards,
+            shard: shard.id,
+            range: shard.range,
+            parents: shard.parents,
+            shard_created_ms: shard.created_ms,
+            first_sequence: shard.first_sequence,
         }
     }
 
@@ -168,17 +210,28 @@ impl Stream {
 
     /// Refuses records for a cause that passes, until [`Stream::resume`].
     pub(crate) fn suspend(&self, cause: &Error) {
-        self.shards.iter().for_each(|shard| shard.suspend(cause.clone()));
+        self.shards().iter().for_each(|shard| shard.suspend(cause.clone()));
     }
 
     pub(crate) fn resume(&self) {
-        self.shards.iter().for_each(|shard| shard.resume());
+        self.shards().iter().for_each(|shard| shard.resume());
     }
 
     pub(crate) fn delete(&self) {
         self.is_deleted.store(true, Ordering::Release);
-        for shard in &self.shards {
+        for shard in self.shards().iter() {
             shard.delete();
         }
+    }
+}
+
+/// A change of a stream's shards under way.
+pub(crate) struct Updating<'a> {
+    stream: &'a Stream,
+}
+
+impl Drop for Updating<'_> {
+    fn drop(&mut self) {
+        self.stream.is_updating.store(false, Ordering::Release);
     }
 }

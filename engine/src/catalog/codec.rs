@@ -31,7 +31,8 @@
 //! shard      u8 flags | u32 parent | u32 adjacent parent | u128 first hash key
 //!            | u128 last hash key | u64 created | u64 first sequence number
 //!            | u64 closed at | u64 last sequence number        74 bytes
-//!            flags: 1 = has a parent, 2 = has an adjacent parent, 4 = is closed;
+//!            flags: 1 = has a parent, 2 = has an adjacent parent, 4 = is closed,
+//!            8 = is being removed (since format 2; only with 4);
 //!            a field whose flag is not set is 0
 //! mark       u64 segment base | u64 offset | u64 next sequence number
 //!            | u64 newest arrival | u64 trim horizon             41 bytes
@@ -87,6 +88,7 @@ const STREAM_DELETING: u8 = 1;
 const SHARD_PARENT: u8 = 1;
 const SHARD_ADJACENT_PARENT: u8 = 2;
 const SHARD_CLOSED: u8 = 4;
+const SHARD_REMOVING: u8 = 8;
 
 /// Why bytes are no key or value of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -279,6 +281,9 @@ pub(super) fn encode_shard(shard: &ShardEntry) -> Vec<u8> {
     if shard.closed.is_some() {
         flags |= SHARD_CLOSED;
     }
+    if shard.is_removing {
+        flags |= SHARD_REMOVING;
+    }
     let (closed_at_ms, last_sequence) =
         shard.closed.map_or((0, 0), |closed| (closed.at_ms, closed.last_sequence.0));
     let mut value = vec![VERSION, flags];
@@ -297,7 +302,8 @@ pub(super) fn encode_shard(shard: &ShardEntry) -> Vec<u8> {
 /// Reads [`encode_shard`].
 pub(super) fn decode_shard(id: ShardId, value: &[u8]) -> Result<ShardEntry, Undecodable> {
     let mut fields = Fields::open(value, "a shard")?;
-    let flags = fields.flags(SHARD_PARENT | SHARD_ADJACENT_PARENT | SHARD_CLOSED)?;
+    let known = SHARD_PARENT | SHARD_ADJACENT_PARENT | SHARD_CLOSED | SHARD_REMOVING;
+    let flags = fields.flags(known)?;
     let parents = [
         (flags & SHARD_PARENT != 0, fields.u32()?),
         (flags & SHARD_ADJACENT_PARENT != 0, fields.u32()?),
@@ -312,7 +318,10 @@ pub(super) fn decode_shard(id: ShardId, value: &[u8]) -> Result<ShardEntry, Unde
     let is_closed = flags & SHARD_CLOSED != 0;
     let is_stray = |(is_set, parent): (bool, u32)| !is_set && parent != 0;
     let has_stray_closing = !is_closed && (closed.at_ms != 0 || closed.last_sequence.0 != 0);
-    if parents.into_iter().any(is_stray) || has_stray_closing || range.start > range.end {
+    let is_removing = flags & SHARD_REMOVING != 0;
+    let is_stray_parent = parents.into_iter().any(is_stray);
+    let is_open_removed = is_removing && !is_closed;
+    if is_stray_parent || has_stray_closing || is_open_removed || range.start > range.end {
         return Err(fields.damaged());
     }
     let shard = ShardEntry {
@@ -322,6 +331,7 @@ pub(super) fn decode_shard(id: ShardId, value: &[u8]) -> Result<ShardEntry, Unde
         created_ms,
         first_sequence,
         closed: is_closed.then_some(closed),
+        is_removing,
     };
     fields.end(shard)
 }

@@ -10,6 +10,7 @@ use super::store::{Fault, Store};
 use crate::clock::TimelineState;
 use crate::hash_key::HashKeyRange;
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
+use crate::log::header::ShardIdentity;
 use crate::sequence::SequenceNumber;
 
 /// All of a catalog.
@@ -82,6 +83,30 @@ pub struct StreamEntry {
     pub consumers: Vec<ConsumerEntry>,
 }
 
+impl StreamEntry {
+    /// How many of its shards have no parents: those it was made with, as long as they are there.
+    pub(crate) fn first_shards(&self) -> u32 {
+        self.shards.iter().filter(|shard| shard.parents == [None, None]).count() as u32
+    }
+
+    /// What the segments of one of its shards say about it; `first_shards` as above, counted once
+    /// for all of them.
+    pub(crate) fn identity(&self, shard: &ShardEntry, first_shards: u32) -> ShardIdentity {
+        ShardIdentity {
+            stream: self.id,
+            stream_name: self.name.clone(),
+            stream_created_ms: self.created_ms,
+            retention_hours: self.retention_hours,
+            stream_shards: first_shards,
+            shard: shard.id,
+            range: shard.range,
+            parents: shard.parents,
+            shard_created_ms: shard.created_ms,
+            first_sequence: shard.first_sequence,
+        }
+    }
+}
+
 /// A shard of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ShardEntry {
@@ -97,14 +122,16 @@ pub struct ShardEntry {
     pub first_sequence: SequenceNumber,
     /// Where it ends, once it was split or merged.
     pub closed: Option<ShardClosed>,
+    /// Whether it is a tombstone: its last record has expired, its files are being removed.
+    pub is_removing: bool,
 }
 
 /// The end of a shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ShardClosed {
-    /// When it was closed, milliseconds since 1970.
+    /// When its children were made, milliseconds since 1970. All its records arrived before.
     pub at_ms: u64,
-    /// The number of its last record.
+    /// The number of its last record, or the one before its first if it never had any.
     pub last_sequence: SequenceNumber,
 }
 

@@ -8,7 +8,7 @@
 use redb::{AccessGuard, WriteTransaction};
 
 use super::codec::{self, StreamValue};
-use super::store::{self, Fault};
+use super::store::{self, Fault, OpenTable};
 use crate::ids::StreamId;
 
 /// How a change is taken back. Done twice, or for a change that was not made, it does no harm:
@@ -19,6 +19,8 @@ pub(super) enum Redress {
     Created(StreamId),
     /// The stream was changed; this is what it was.
     Stream(StreamId, StreamValue),
+    /// The shards of these keys were put; this is what was there.
+    Shards(Vec<([u8; 12], Option<Vec<u8>>)>),
     /// The consumer of that key was put or removed; this is what was there.
     Consumer(Vec<u8>, Option<Vec<u8>>),
 }
@@ -37,14 +39,21 @@ impl Redress {
                 let mut streams = transaction.open_table(codec::STREAMS)?;
                 store::put_stream(&mut streams, *id, before)
             }
+            Redress::Shards(shards) => {
+                let mut table = transaction.open_table(codec::SHARDS)?;
+                shards.iter().try_for_each(|(key, before)| put_back(&mut table, key, before))
+            }
             Redress::Consumer(key, before) => {
-                let mut consumers = transaction.open_table(codec::CONSUMERS)?;
-                match before {
-                    Some(before) => consumers.insert(key.as_slice(), before.as_slice())?,
-                    None => consumers.remove(key.as_slice())?,
-                };
-                Ok(())
+                put_back(&mut transaction.open_table(codec::CONSUMERS)?, key, before)
             }
         }
     }
+}
+
+fn put_back(table: &mut OpenTable<'_>, key: &[u8], before: &Option<Vec<u8>>) -> Result<(), Fault> {
+    match before {
+        Some(before) => table.insert(key, before.as_slice())?,
+        None => table.remove(key)?,
+    };
+    Ok(())
 }

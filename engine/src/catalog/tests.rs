@@ -17,6 +17,7 @@ pub(super) fn stream(id: u64, name: &str, shard_count: u32) -> StreamEntry {
         created_ms: 1000 + id,
         first_sequence: SequenceNumber::FIRST,
         closed: None,
+        is_removing: false,
     });
     StreamEntry {
         id: StreamId(id),

@@ -45,6 +45,9 @@ pub struct Page {
     pub next: SequenceNumber,
     /// When the last record of the page arrived; `None` in an empty page.
     pub last_arrival_ms: Option<u64>,
+    /// The shard is closed and this was its last record, or there was none left: reading goes on
+    /// in its children.
+    pub is_end: bool,
     /// How far the position lies behind the newest record, in milliseconds: 0 at the tip, else
     /// the age of the last record of the page.
     pub millis_behind: u64,

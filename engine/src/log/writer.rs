@@ -538,7 +538,7 @@ impl LogWriter {
     }
 
     /// Writes the footer. The log has no active segment afterwards.
-    fn seal(&mut self) -> Result<()> {
+    pub(crate) fn seal(&mut self) -> Result<()> {
         self.sync()?;
         self.reopen()?;
         let Some(active) = self.active.take() else { return Ok(()) };

@@ -244,6 +244,7 @@ fn known_shard(header: &SegmentHeader) -> ShardEntry {
         created_ms: identity.shard_created_ms,
         first_sequence: identity.first_sequence,
         closed: None,
+        is_removing: false,
     }
 }
 
@@ -259,6 +260,7 @@ fn restore(stream: &mut StreamEntry, tiles: u32) -> Option<String> {
         created_ms,
         first_sequence: SequenceNumber::FIRST,
         closed: None,
+        is_removing: false,
     };
     let mut first_ones = stream.shards.iter().filter(|shard| shard.parents == [None, None]);
     if first_ones.all(|shard| tiling.get(shard.id.0 as usize) == Some(&shard.range)) {

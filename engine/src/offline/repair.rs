@@ -386,18 +386,7 @@ impl Mender<'_> {
         let stream = stream.expect("the log was made from the catalog");
         let shard = stream.shards.iter().find(|shard| shard.id == self.log.shard);
         let shard = shard.expect("the log was made from the catalog");
-        ShardIdentity {
-            stream: stream.id,
-            stream_name: stream.name.clone(),
-            stream_created_ms: stream.created_ms,
-            retention_hours: stream.retention_hours,
-            stream_shards: stream.shards.len() as u32,
-            shard: shard.id,
-            range: shard.range,
-            parents: shard.parents,
-            shard_created_ms: shard.created_ms,
-            first_sequence: shard.first_sequence,
-        }
+        stream.identity(shard, stream.first_shards())
     }
 }
 

@@ -461,7 +461,7 @@ fn a_lost_catalog_is_rebuilt_from_the_segments() {
         }
         let records: Vec<_> =
             stream.shards().iter().map(|shard| read_all(shard).unwrap()).collect();
-        before.insert(text, (expected(stream.shards()), records));
+        before.insert(text, (expected(&stream.shards()), records));
     }
     engine.create_stream(&name("unused"), 1).unwrap();
     engine.shut_down().unwrap();
@@ -483,7 +483,7 @@ fn a_lost_catalog_is_rebuilt_from_the_segments() {
     assert_eq!(engine.report().damage, []);
     for (text, (shards, records)) in before {
         let stream = engine.stream(&name(text)).unwrap();
-        assert_eq!(expected(stream.shards()), shards);
+        assert_eq!(expected(&stream.shards()), shards);
         for (shard, records) in stream.shards().iter().zip(records) {
             assert_eq!(read_all(shard).unwrap(), records);
             let next = put_now(&engine, shard, &[b"more"]).unwrap().first;

@@ -115,6 +115,7 @@ impl Shard {
             staging.is_queued |= is_due;
             is_due
         };
+        self.writer_back.notify_all();
         if is_due {
             self.shared.enqueue(self.clone());
         }
@@ -150,7 +151,7 @@ impl Shard {
     }
 
     /// What a producer is told of a failed commit.
-    fn put_error(&self, error: &Error) -> Error {
+    pub(super) fn put_error(&self, error: &Error) -> Error {
         match error {
             error if is_final(error) => self.halted(error),
             error if error.is_full() => Error::DiskFull,
@@ -176,8 +177,10 @@ impl Shard {
             let mut staging = self.staging.lock();
             let staged = staging.staged_bytes();
             staging.buffer = Vec::new();
-            // A log that halts while the engine stops is halted: its sync is not tried again.
-            let is_ending = |known: &Error| matches!(known, Error::ShuttingDown);
+            // A log that halts while the engine stops, or while its shard is being closed, is
+            // halted: its sync is not tried again.
+            let is_ending =
+                |known: &Error| matches!(known, Error::ShuttingDown | Error::ShardClosing { .. });
             if staging.refusal.as_ref().is_none_or(|known| is_ending(known) || is_passing(known)) {
                 staging.refusal = Some(refusal.clone());
             }

@@ -12,7 +12,7 @@ fn many_shards_together_leave_no_more_to_scan_than_a_few() {
     // Each has less than a durable end is recorded for, all together have more.
     let record = vec![7; (MIB - 100) as usize];
     for _ in 0..7 {
-        for shard in stream.shards() {
+        for shard in &stream.shards() {
             put_now(&engine, shard, &[&record]).unwrap();
         }
         engine.housekeeping_step();

@@ -88,7 +88,7 @@ fn directory() -> World {
     let engine = world.open().expect("an empty disk opens");
     for (text, shards) in [("orders", 2), ("gone", 1), ("..", 1)] {
         let stream = engine.create_stream(&name(text), shards).expect("there is room");
-        for (number, shard) in (1u8..).zip(stream.shards()) {
+        for (number, shard) in (1u8..).zip(&stream.shards()) {
             put_now(&engine, shard, &[&[number; 9], b""]).expect("there is room");
         }
     }

@@ -37,7 +37,7 @@ fn directory() -> World {
     let engine = world.open().expect("an empty disk opens");
     for (text, shards) in STREAMS {
         let stream = engine.create_stream(&name(text), shards).expect("there is room");
-        for (number, shard) in (1u8..).zip(stream.shards()) {
+        for (number, shard) in (1u8..).zip(&stream.shards()) {
             for _ in 0..3 {
                 put_now(&engine, shard, &[&[number; 700], text.as_bytes()]).expect("there is room");
             }

@@ -135,7 +135,7 @@ fn look(subject: &Subject, world: &World, fs: &Arc<dyn Fs>, hits: &[Vec<u64>], o
     let engine = world.open_on(fs.clone());
     let engine = engine.expect("a damaged segment keeps no server from starting");
     let stream = engine.stream(&name(STREAM)).expect("the catalog is whole");
-    for ((whole, shard), bits) in subject.segments.iter().zip(stream.shards()).zip(hits) {
+    for ((whole, shard), bits) in subject.segments.iter().zip(&stream.shards()).zip(hits) {
         let what = || format!("{:?}, {}, bits {bits:?}", subject.stop, whole.path.display());
         let found = report.findings.iter().filter(|found| found.file == whole.path);
         let found: Vec<&Finding> = found.collect();

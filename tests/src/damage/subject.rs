@@ -85,7 +85,7 @@ impl Subject {
                 let views: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
                 let bytes = 88 + data.iter().map(|data| data.len() + 40).sum::<usize>();
                 world.clock.advance(Duration::from_millis(random.below(5)));
-                for shard in stream.shards() {
+                for shard in &stream.shards() {
                     put_now(&engine, shard, &views).expect("there is room");
                 }
                 left = left.saturating_sub(bytes);

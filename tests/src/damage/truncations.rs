@@ -62,7 +62,7 @@ fn look(subject: &Subject, world: &World, cuts: &[u64], out: &Truncations) {
     let report = check(&world.fs);
     let engine = world.open().expect("a cut segment keeps no server from starting");
     let stream = engine.stream(&name(STREAM)).expect("the catalog is whole");
-    for ((whole, shard), cut) in subject.segments.iter().zip(stream.shards()).zip(cuts) {
+    for ((whole, shard), cut) in subject.segments.iter().zip(&stream.shards()).zip(cuts) {
         let frames = &whole.layout.frames;
         // One copy of the header makes all frames readable whose payloads are whole.
         let is_headless = *cut < HEADER_BYTES;

@@ -125,7 +125,7 @@ pub fn run(data: &[u8]) {
     match world.open() {
         Ok(engine) => {
             for stream in engine.streams(None, 100) {
-                for shard in stream.shards() {
+                for shard in &stream.shards() {
                     read_over_damage(shard, 0);
                     // A log may be at its end or halted; what it answers is its own affair.
                     let _ = put_now(&engine, shard, &[b"more"]);

@@ -124,7 +124,7 @@ fn concurrent_producers_and_tailing_readers_agree_in_both_read_modes() {
                     }
                 });
             }
-            for shard in stream.shards() {
+            for shard in &stream.shards() {
                 scope.spawn(move || {
                     let read = tail(shard, (PRODUCERS * BATCHES / 3 * 2) as usize);
                     let mut last: BTreeMap<String, String> = BTreeMap::new();
@@ -199,7 +199,7 @@ fn a_stream_deleted_under_load_tells_everyone_and_leaves_no_file() {
     let stream = engine.create_stream(&name("s"), 2).unwrap();
     let is_told = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for shard in stream.shards() {
+        for shard in &stream.shards() {
             let is_told = &is_told;
             scope.spawn(move || {
                 loop {

@@ -71,7 +71,7 @@ fn listing(world: &World) -> String {
     assert_eq!(engine.report().damage, []);
     let stream = engine.stream(&name(STREAM)).unwrap();
     let mut listing = String::new();
-    for shard in stream.shards() {
+    for shard in &stream.shards() {
         let (read, damage) = read_over_damage(shard, 0);
         assert_eq!(damage, []);
         for record in read {

@@ -97,7 +97,7 @@ fn fill(data: &Path) -> Result<()> {
     engine.register_consumer(&steady, &STEADY_CONSUMER.parse()?)?;
     let key = PartitionKey::from_bytes(b"key")?;
     let data = [b'b'; BACKLOG_BYTES];
-    for shard in stream.shards() {
+    for shard in &stream.shards() {
         for _ in 0..BACKLOG_RECORDS {
             let record = RecordView::new(key, None, &data)?;
             let ticket = shard.append(std::iter::once(record))?;
