@@ -27,23 +27,24 @@ fn routing(criterion: &mut Criterion) {
     let records: Vec<_> = keys.leak().iter().map(|key| record(key)).collect();
     let mut group = criterion.benchmark_group("routing");
     group.throughput(Throughput::Elements(RECORDS as u64));
-    for shards in [1, 64, 1000] {
+    for shards in [1, 64, 1000, 10_000] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let options = EngineOptions::new(dir.path());
         let engine = Engine::open(options, Environment::system(ReadMode::Mmap)).expect("it opens");
         let name = "bench".parse().expect("a legal name");
         let stream = engine.create_stream(&name, shards).expect("it is made");
+        let routes = stream.shards();
         group.bench_function(format!("{shards} shards"), |bencher| {
             bencher.iter(|| {
                 for hash_key in HashKey::of_records(black_box(&records)) {
-                    black_box(stream.route(hash_key));
+                    black_box(routes.route(hash_key));
                 }
             });
         });
         group.bench_function(format!("{shards} shards, key by key"), |bencher| {
             bencher.iter(|| {
                 for record in black_box(&records) {
-                    black_box(stream.route(record.hash_key()));
+                    black_box(routes.route(record.hash_key()));
                 }
             });
         });

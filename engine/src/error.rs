@@ -176,11 +176,11 @@ pub enum Error {
         /// The name of the deleted stream.
         name: StreamName,
     },
-    /// A deletion failed in such a way that the next start may find it made: until that is taken
-    /// back, records put into the stream could go with it.
+    /// A deletion or a reshard failed in such a way that the next start may find it made: until
+    /// that is taken back, records put into the stream could go with it.
     #[error(
-        "whether stream {name} was deleted is not known while the catalog cannot be written; \
-         puts resume by themselves when it can"
+        "whether stream {name} was deleted or resharded is not known while the catalog cannot be \
+         written; puts resume by themselves when it can"
     )]
     StreamInDoubt {
         /// The stream.

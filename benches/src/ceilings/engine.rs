@@ -35,9 +35,9 @@ pub(super) fn synced(data: &Path, appenders: u32, seconds: f64) -> Result<f64> {
     let (engine, stream) = open(data, Durability::Fsync, appenders)?;
     let record = record()?;
     let time = Duration::from_secs_f64(seconds);
+    let shards = stream.shards();
     let batches = std::thread::scope(|scope| {
-        let threads: Vec<_> = stream
-            .shards()
+        let threads: Vec<_> = shards
             .iter()
             .map(|shard| {
                 scope.spawn(move || {

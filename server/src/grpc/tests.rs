@@ -296,7 +296,7 @@ async fn puts_that_come_together_are_appended_once_and_acknowledged_one_by_one()
         assert_eq!(answer.sequence_numbers.len(), request.records.len());
         for (index, record) in request.records.iter().enumerate() {
             let key = PartitionKey::from_bytes(record.partition_key.as_bytes()).unwrap();
-            let shard = stream.route(HashKey::of(key));
+            let shard = stream.shards().route(HashKey::of(key));
             assert_eq!(answer.shard_indexes[index] as usize, shard);
             assert_eq!(answer.sequence_numbers[index], next[shard]);
             next[shard] += 1;

@@ -1,14 +1,21 @@
 //! How streams, shards and consumers are shown.
 
+use std::sync::Arc;
+
 use anabranch_engine::hash_key::HashKeyRange;
-use anabranch_engine::{Consumer, Shard, Stream};
+use anabranch_engine::ids::ShardId;
+use anabranch_engine::{Consumer, Shard, Shards, Stream};
 use anabranch_proto::v1;
 
 use super::Ops;
 
-/// A stream that is being made or deleted is never seen, so it is always this.
-pub(super) fn status(_stream: &Stream) -> i32 {
-    v1::StreamStatus::Active.into()
+/// A stream that is being made or deleted is never seen.
+pub(super) fn status(stream: &Stream) -> i32 {
+    let status = match stream.is_updating() {
+        true => v1::StreamStatus::Updating,
+        false => v1::StreamStatus::Active,
+    };
+    status.into()
 }
 
 /// The number of shards is what was asked for.
@@ -27,6 +34,7 @@ pub(super) fn hash_key_range(range: HashKeyRange) -> v1::HashKeyRange {
 /// A shard.
 pub(super) fn shard(shard: &Shard) -> v1::Shard {
     let [parent, adjacent_parent] = shard.parents();
+    let closed = shard.closed();
     v1::Shard {
         shard_id: shard.id().to_string(),
         parent_shard_id: parent.map(|id| id.to_string()),
@@ -35,12 +43,22 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
         sequence_number_range: Some(v1::SequenceNumberRange {
             // The first record's number lies above the start, as the service has it.
             starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
-            ending_sequence_number: None,
+            ending_sequence_number: closed.map(|closed| closed.last_sequence.0),
         }),
-        creation_timestamp_ms: None,
-        closing_timestamp_ms: None,
-        is_open: true,
+        creation_timestamp_ms: Some(shard.created_ms()),
+        closing_timestamp_ms: closed.map(|closed| closed.at_ms),
+        is_open: closed.is_none(),
     }
+}
+
+/// Where reading goes on behind the end of a shard.
+pub(crate) fn child_shards(shards: &Shards, parent: ShardId) -> Vec<v1::ChildShard> {
+    let show = |child: &Arc<Shard>| v1::ChildShard {
+        shard_id: child.id().to_string(),
+        parent_shards: child.parents().into_iter().flatten().map(|id| id.to_string()).collect(),
+        hash_key_range: Some(hash_key_range(child.hash_key_range())),
+    };
+    shards.children(parent).into_iter().map(show).collect()
 }
 
 impl Ops {

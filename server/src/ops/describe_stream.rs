@@ -16,7 +16,8 @@ impl Ops {
         let after = request.exclusive_start_shard_id.as_deref();
         let after =
             after.map(|text| names::shard_id("exclusive_start_shard_id", text)).transpose()?;
-        let (shards, has_more_shards) = page_of_shards(&stream, after, limit);
+        let shards = stream.shards();
+        let (shards, has_more_shards) = page_of_shards(&shards, after, limit);
         Ok(DescribeStreamResponse {
             stream_description: Some(StreamDescription {
                 stream_name: stream.name().as_str().to_owned(),

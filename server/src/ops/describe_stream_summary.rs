@@ -21,7 +21,7 @@ impl Ops {
                 stream_mode: describe::mode(&stream),
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp_ms: stream.created_ms(),
-                open_shard_count: stream.shards().len() as u32,
+                open_shard_count: stream.shards().open().len() as u32,
                 consumer_count: stream.consumers().len() as u32,
                 enhanced_monitoring: vec![v1::EnhancedMetrics::default()],
                 encryption_type: v1::EncryptionType::None.into(),

@@ -202,6 +202,18 @@ impl From<Error> for OpError {
             Error::LimitExceeded { max, .. } => {
                 OpError::new(Kind::LimitExceeded, message).with("max", max.to_string())
             }
+            Error::StreamUpdating { name } => {
+                OpError::new(Kind::ResourceInUse, message).with("stream_name", name.as_str())
+            }
+            Error::ShardClosing { shard } => {
+                OpError::new(Kind::Throttled, message).with("shard_id", shard.to_string())
+            }
+            Error::ShardClosed { shard } | Error::SplitOutside { shard, .. } => {
+                OpError::new(Kind::InvalidArgument, message).with("shard_id", shard.to_string())
+            }
+            Error::NotAdjacent { shard, adjacent } => OpError::new(Kind::InvalidArgument, message)
+                .with("shard_id", shard.to_string())
+                .with("adjacent_shard_id", adjacent.to_string()),
             Error::TimestampInFuture { timestamp_ms, now_ms } => {
                 timestamp_in_future("timestamp_ms", timestamp_ms, now_ms)
             }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anabranch_engine::error::Error;
 use anabranch_engine::limits::PAGE_RECORDS_MAX;
 use anabranch_engine::{Page, ReadLimit};
-use anabranch_proto::v1::GetRecordsRequest;
+use anabranch_proto::v1::{ChildShard, GetRecordsRequest};
 use tokio::time::Instant;
 
 use super::error::{OpError, Result};
 use super::iterator::ShardIterator;
-use super::{Ops, names};
+use super::{Ops, describe, names};
 
 /// Bytes of a page's records unless the request asks for others: stock clients refuse
 /// messages of over 4 MiB.
@@ -25,8 +25,10 @@ const WAIT_MS_MAX: u32 = 30_000;
 pub struct RecordsPage {
     /// The records, encoded.
     pub page: Page,
-    /// The iterator behind them.
+    /// The iterator behind them; empty at the end of a closed shard.
     pub next_shard_iterator: String,
+    /// At the end of a closed shard: where reading goes on.
+    pub child_shards: Vec<ChildShard>,
 }
 
 impl Ops {
@@ -65,13 +67,19 @@ impl Ops {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let at_tip = page.records == 0 && page.millis_behind == 0;
+            let at_tip = page.records == 0 && page.millis_behind == 0 && !page.is_end;
             if !at_tip || wait_ms == 0 || self.wait(&mut progress, deadline).await.is_err() {
                 self.metrics.read(&page);
                 if page.records > 0 {
                     cursor.leave_bookmark();
                 }
-                return Ok(RecordsPage { next_shard_iterator: next(page.next), page });
+                if page.is_end {
+                    let child_shards = describe::child_shards(&stream.shards(), shard.id());
+                    let next_shard_iterator = String::new();
+                    return Ok(RecordsPage { page, next_shard_iterator, child_shards });
+                }
+                let next_shard_iterator = next(page.next);
+                return Ok(RecordsPage { page, next_shard_iterator, child_shards: Vec::new() });
             }
         }
     }

@@ -111,7 +111,7 @@ impl ShardIterator {
         if stream.id().0 != self.stream_id {
             return Err(Error::StreamDeleted { name }.into());
         }
-        let shard = Arc::clone(stream.shard(ShardId(self.shard))?);
+        let shard = stream.shard(ShardId(self.shard))?;
         Ok((stream, shard))
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::Shard;
 use anabranch_engine::ids::ShardId;
-use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{ListShardsRequest, ListShardsResponse};
 
 use super::page_token::PageToken;
@@ -27,7 +27,8 @@ impl Ops {
             let after = after.map(|text| names::shard_id("exclusive_start_shard_id", text));
             (stream, after.transpose()?)
         };
-        let (shards, has_more) = page_of_shards(&stream, after, limit);
+        let shards = stream.shards();
+        let (shards, has_more) = page_of_shards(&shards, after, limit);
         let last = shards.last().filter(|_| has_more);
         let next_token =
             last.map(|last| PageToken::seal(&self.engine, &self.seal, &stream, &last.id()));
@@ -40,11 +41,10 @@ impl Ops {
 
 /// Up to `limit` shards behind `after`, and whether there are more.
 pub(super) fn page_of_shards(
-    stream: &Stream,
+    shards: &[Arc<Shard>],
     after: Option<ShardId>,
     limit: usize,
 ) -> (&[Arc<Shard>], bool) {
-    let shards = stream.shards();
     let start = after.map_or(0, |after| shards.partition_point(|shard| shard.id() <= after));
     let end = shards.len().min(start + limit);
     (&shards[start..end], end < shards.len())

@@ -15,7 +15,7 @@ mod create_stream;
 mod decrease_stream_retention_period;
 mod delete_stream;
 mod deregister_stream_consumer;
-mod describe;
+pub(crate) mod describe;
 mod describe_stream;
 mod describe_stream_consumer;
 mod describe_stream_summary;

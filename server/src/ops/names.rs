@@ -31,7 +31,7 @@ pub(super) fn stream(engine: &Engine, name: &str) -> Result<Arc<Stream>> {
 
 /// The shard of that id.
 pub(super) fn shard(stream: &Stream, id: &str) -> Result<Arc<Shard>> {
-    Ok(Arc::clone(stream.shard(shard_id("shard_id", id)?)?))
+    Ok(stream.shard(shard_id("shard_id", id)?)?)
 }
 
 /// The stream named by an ARN or by its name. Both may be given if they agree.

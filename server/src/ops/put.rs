@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!   batch --route--> runs, one per shard --append--> tickets --durable--> outcome
-//!                          |
-//!                          +--busy--> wait for room: a call 1 s, if not too many wait already;
-//!                                     a batch of a `Produce` call 5 s
+//!            ^             |
+//!            |             +--busy--> wait for room: a call 1 s, if not too many wait already;
+//!            |             |          a batch of a `Produce` call 5 s
+//!            +--closed-----+
 //! ```
+//!
+//! A shard that is split or merged has no room until its children are there; then its records
+//! are routed once more.
 //!
 //! The first half, [`Staged::new`], never waits: it appends every run whose shard has room. A
 //! run that found none is tried again by [`Staged::find_room`], which needs the records once
@@ -27,7 +31,7 @@ use anabranch_engine::error::Error;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::RecordView;
-use anabranch_engine::{AppendTicket, Stream};
+use anabranch_engine::{AppendTicket, Shard, Shards, Stream};
 
 use super::batch::Batch;
 use super::error::{Kind, OpError, Result};
@@ -46,6 +50,10 @@ const CALL_ROOM_WAIT: Duration = Duration::from_secs(1);
 #[must_use = "records count as put once the outcome is known"]
 pub struct Staged {
     stream: Arc<Stream>,
+    /// The shards as they stood when the batch was routed.
+    shards: Shards,
+    /// Shards that took the place of some of these meanwhile. Their indexes follow.
+    children: Vec<Arc<Shard>>,
     metrics: Arc<Metrics>,
     since: Instant,
     puts: usize,
@@ -74,7 +82,7 @@ struct Link {
 
 /// The records of a batch that go to one shard.
 struct Run {
-    /// The shard's index in its stream.
+    /// The shard's index in [`Staged::shards`], or behind them in [`Staged::children`].
     shard: u32,
     /// The indexes of its first record and of its last.
     first: u32,
@@ -89,6 +97,8 @@ const NONE: u32 = u32::MAX;
 enum RunState {
     /// The shard had no room.
     Busy,
+    /// The shard was closed. Its records are those of other runs.
+    Closed,
     /// Appended and not durable yet.
     Appended(AppendTicket),
     /// Durable; the number of the next record of the run that is asked for.
@@ -193,12 +203,12 @@ impl<'a> Part<'a> {
 }
 
 impl Routed {
-    fn route(&mut self, stream: &Stream, records: &[RecordView<'_>], run_of: &mut Vec<u32>) {
+    fn route(&mut self, shards: &Shards, records: &[RecordView<'_>], run_of: &mut Vec<u32>) {
         self.links.clear();
         self.runs.clear();
-        run_of.resize(stream.shards().len(), NONE);
+        run_of.resize(shards.len(), NONE);
         for (index, hash_key) in (0u32..).zip(HashKey::of_records(records)) {
-            let shard = stream.route(hash_key);
+            let shard = shards.route(hash_key);
             let run = run_of[shard];
             if let Some(known) = self.runs.get_mut(run as usize) {
                 self.links[known.last as usize].next = index;
@@ -243,9 +253,12 @@ impl Staged {
     ) -> Self {
         let since = Instant::now();
         let mut routed = tables.spare.pop().unwrap_or_default();
-        routed.route(&stream, batch.records(), &mut tables.runs);
+        let shards = stream.shards();
+        routed.route(&shards, batch.records(), &mut tables.runs);
         let mut staged = Staged {
             stream,
+            shards,
+            children: Vec::new(),
             metrics,
             since,
             puts: batch.puts(),
@@ -253,8 +266,11 @@ impl Staged {
             routed,
             waiting: 0,
         };
-        for run in 0..staged.runs().len() {
+        let mut run = 0;
+        // A run whose shard was closed leaves others behind.
+        while run < staged.runs().len() {
             staged.append(run, batch);
+            run += 1;
         }
         staged
     }
@@ -297,7 +313,8 @@ impl Staged {
 
     async fn wait_for_room(&mut self, batch: &Batch<'_>, patience: Duration) {
         let deadline = tokio::time::Instant::now() + patience;
-        for run in 0..self.runs().len() {
+        let mut run = 0;
+        while run < self.runs().len() {
             let shard = Arc::clone(self.shard(run));
             while self.is_run_busy(run) {
                 let bytes = self.encoded_len(run, batch);
@@ -307,6 +324,7 @@ impl Staged {
                     self.throttle(run);
                 }
             }
+            run += 1;
         }
     }
 
@@ -352,10 +370,48 @@ impl Staged {
         let records = self.routed.records(run, batch.records());
         let state = match self.shard(run).append(records) {
             Ok(ticket) => RunState::Appended(ticket),
-            Err(Error::Busy { .. }) => RunState::Busy,
+            Err(Error::Busy { .. } | Error::ShardClosing { .. }) => RunState::Busy,
+            Err(Error::ShardClosed { .. }) => {
+                self.reroute(run, batch);
+                RunState::Closed
+            }
             Err(error) => RunState::Failed(Arc::new(error.into())),
         };
         self.routed.runs[run].state = state;
+    }
+
+    /// Makes runs for the records of one whose shard was closed, behind the others. They keep
+    /// their order.
+    fn reroute(&mut self, run: usize, batch: &Batch<'_>) {
+        let shards = self.stream.shards();
+        let first_new = self.routed.runs.len();
+        let first_child = self.shards.len() + self.children.len();
+        let mut next = self.routed.runs[run].first;
+        while next != NONE {
+            let index = next;
+            next = self.routed.links[index as usize].next;
+            let shard = &shards[shards.route(batch.records()[index as usize].hash_key())];
+            let child = self.children[first_child - self.shards.len()..]
+                .iter()
+                .position(|child| child.id() == shard.id());
+            let run = first_new + child.unwrap_or(self.routed.runs.len() - first_new);
+            self.routed.links[index as usize] = Link { run: run as u32, next: NONE };
+            if let Some(known) = self.routed.runs.get_mut(run) {
+                self.routed.links[known.last as usize].next = index;
+                known.last = index;
+                known.count += 1;
+            } else {
+                let shard_index = (self.shards.len() + self.children.len()) as u32;
+                self.children.push(Arc::clone(shard));
+                self.routed.runs.push(Run {
+                    shard: shard_index,
+                    first: index,
+                    last: index,
+                    count: 1,
+                    state: RunState::Busy,
+                });
+            }
+        }
     }
 
     fn encoded_len(&self, run: usize, batch: &Batch<'_>) -> usize {
@@ -371,8 +427,8 @@ impl Staged {
         matches!(self.runs()[run].state, RunState::Busy)
     }
 
-    fn shard(&self, run: usize) -> &Arc<anabranch_engine::Shard> {
-        &self.stream.shards()[self.runs()[run].shard as usize]
+    fn shard(&self, run: usize) -> &Arc<Shard> {
+        shard(&self.shards, &self.children, &self.runs()[run])
     }
 
     fn tell(&mut self, outcome: &mut Outcome) {
@@ -380,7 +436,7 @@ impl Staged {
         let Routed { links, runs } = &mut self.routed;
         for (index, link) in (0u32..).zip(links) {
             let run = &mut runs[link.run as usize];
-            outcome.shards.push(self.stream.shards()[run.shard as usize].id());
+            outcome.shards.push(shard(&self.shards, &self.children, run).id());
             outcome.numbers.push(match &mut run.state {
                 RunState::Durable(next) => {
                     *next += 1;
@@ -390,12 +446,17 @@ impl Staged {
                     outcome.failures.push(Failure { index, error: Arc::clone(error) });
                     0
                 }
-                RunState::Busy | RunState::Appended(_) => {
+                RunState::Busy | RunState::Closed | RunState::Appended(_) => {
                     unreachable!("an outcome is told when every run has one")
                 }
             });
         }
     }
+}
+
+fn shard<'a>(shards: &'a Shards, children: &'a [Arc<Shard>], run: &Run) -> &'a Arc<Shard> {
+    let index = run.shard as usize;
+    <[_]>::get(shards, index).unwrap_or_else(|| &children[index - shards.len()])
 }
 
 impl Future for Staged {

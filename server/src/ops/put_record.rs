@@ -30,7 +30,8 @@ impl Ops {
     /// The number that the record gets is above every durable one, so it is above `number` if
     /// that one is durable; a producer knows of no other.
     fn check_ordering(&self, stream: &Stream, batch: &Batch<'_>, number: u64) -> Result<()> {
-        let shard = &stream.shards()[stream.route(batch.records()[0].hash_key())];
+        let shards = stream.shards();
+        let shard = &shards[shards.route(batch.records()[0].hash_key())];
         if number < shard.watermarks().durable.0 {
             return Ok(());
         }

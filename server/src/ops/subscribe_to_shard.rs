@@ -56,6 +56,8 @@ impl Ops {
         // may have come between.
         stream.consumer(&consumer.name)?;
         Ok(Subscription::new(Source {
+            stream,
+            shard: shard.id(),
             progress: shard.progress(),
             cursor: shard.cursor(from).with_ranges_max(EVENT_RANGES_MAX),
             reads: self.reads.clone(),

@@ -3,6 +3,7 @@
 //! ```text
 //!            +--> event with records (whenever there are any)
 //!   start ---+--> heartbeat without (after 5 s of silence)
+//!            +--> the last event of a closed shard, with its children; then the end
 //!            +--> end: 5 minutes over | taken over | deregistered
 //!                      stream deleted | damage | shutting down
 //! ```
@@ -10,15 +11,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_engine::{Cursor, Page, Progress, ReadLimit};
+use anabranch_engine::ids::ShardId;
+use anabranch_engine::{Cursor, Page, Progress, ReadLimit, Stream};
+use anabranch_proto::v1::ChildShard;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::registry::Lease;
 use crate::metrics::{Metrics, SubscriberGuard};
-use crate::ops::ColdReads;
 use crate::ops::error::OpError;
+use crate::ops::{ColdReads, describe};
 
 /// How long a subscription lasts (service: 5 minutes); then the client subscribes again.
 const LIFE: Duration = Duration::from_mins(5);
@@ -27,6 +30,10 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What a subscription is made of.
 pub(crate) struct Source {
+    /// Tells who comes after a closed shard.
+    pub stream: Arc<Stream>,
+    /// The shard.
+    pub shard: ShardId,
     /// News of the shard.
     pub progress: watch::Receiver<Progress>,
     /// Where reading stands.
@@ -48,8 +55,11 @@ pub(crate) struct Source {
 pub struct Event {
     /// The records, encoded.
     pub page: Page,
-    /// Subscribe again behind this number: everything up to it has been handed out.
+    /// Subscribe again behind this number: everything up to it has been handed out. 0 at the end
+    /// of a closed shard.
     pub continuation_sequence_number: u64,
+    /// At the end of a closed shard: where reading goes on.
+    pub child_shards: Vec<ChildShard>,
 }
 
 /// A running subscription.
@@ -88,7 +98,7 @@ impl Subscription {
             return None;
         }
         let next = self.next_or_end().await;
-        self.ended = !matches!(next, Some(Ok(_)));
+        self.ended = !matches!(&next, Some(Ok(event)) if !event.page.is_end);
         next
     }
 
@@ -108,7 +118,7 @@ impl Subscription {
                 Ok(page) => page,
                 Err(error) => return Some(Err(error.into())),
             };
-            if page.records > 0 || heartbeat_due {
+            if page.records > 0 || page.is_end || heartbeat_due {
                 return Some(Ok(self.event(page)));
             }
             match self.news().await {
@@ -144,6 +154,12 @@ impl Subscription {
     fn event(&mut self, page: Page) -> Event {
         self.source.metrics.read(&page);
         self.heartbeat_at = Instant::now() + HEARTBEAT;
-        Event { continuation_sequence_number: page.next.0.saturating_sub(1), page }
+        if page.is_end {
+            let Source { stream, shard, .. } = &self.source;
+            let child_shards = describe::child_shards(&stream.shards(), *shard);
+            return Event { continuation_sequence_number: 0, page, child_shards };
+        }
+        let continuation_sequence_number = page.next.0.saturating_sub(1);
+        Event { continuation_sequence_number, page, child_shards: Vec::new() }
     }
 }

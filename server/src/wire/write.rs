@@ -4,7 +4,7 @@
 //! fields, which the page's ranges follow. A protobuf message is the concatenation of
 //! its fields, so the whole decodes as one message.
 
-use anabranch_proto::v1::ProduceFailure;
+use anabranch_proto::v1::{ChildShard, ProduceFailure};
 use bytes::{BufMut, BytesMut};
 use prost::Message;
 
@@ -68,14 +68,27 @@ pub fn produce_response(put: Part<'_>, out: &mut BytesMut) {
 
 /// Appends the fields of a `GetRecordsResponse` that the records follow.
 pub fn get_records_head(records: &RecordsPage, out: &mut BytesMut) {
-    put_text(out, 2, &records.next_shard_iterator);
+    if !records.next_shard_iterator.is_empty() {
+        put_text(out, 2, &records.next_shard_iterator);
+    }
     put_number(out, 3, records.page.millis_behind);
+    put_child_shards(out, &records.child_shards);
 }
 
 /// Appends the fields of a `SubscribeToShardEvent` that the records follow.
 pub fn subscribe_event_head(event: &Event, out: &mut BytesMut) {
     put_number(out, 2, event.continuation_sequence_number);
     put_number(out, 3, event.page.millis_behind);
+    put_child_shards(out, &event.child_shards);
+}
+
+/// Field 4 of either.
+fn put_child_shards(out: &mut BytesMut, child_shards: &[ChildShard]) {
+    for child in child_shards {
+        out.put_u8(delimited(4));
+        put_varint(out, child.encoded_len() as u64);
+        child.encode(out).expect("a BytesMut grows as far as it must");
+    }
 }
 
 fn text_len(text: &str) -> usize {
@@ -225,15 +238,25 @@ mod tests {
         (page, data)
     }
 
+    fn child() -> ChildShard {
+        ChildShard {
+            shard_id: "shardId-000000000002".to_owned(),
+            parent_shards: vec!["shardId-000000000001".to_owned()],
+            hash_key_range: None,
+        }
+    }
+
     #[test]
     fn prost_decodes_a_page_and_the_fields_before_it_as_one_message() {
         let (page, data) = page();
-        let records = RecordsPage { page, next_shard_iterator: "next".to_owned() };
+        let next_shard_iterator = "next".to_owned();
+        let records = RecordsPage { page, next_shard_iterator, child_shards: vec![child()] };
         let mut whole = BytesMut::new();
         get_records_head(&records, &mut whole);
         whole.put_slice(&records.page.ranges.concat());
         let decoded = GetRecordsResponse::decode(&whole[..]).unwrap();
         assert_eq!(decoded.next_shard_iterator, "next");
+        assert_eq!(decoded.child_shards, [child()]);
         assert_eq!(decoded.millis_behind_latest, 77);
         let decoded: Vec<_> = decoded.records.iter().map(|record| &record.data[..]).collect();
         assert_eq!(decoded, data);
@@ -242,7 +265,8 @@ mod tests {
     #[test]
     fn prost_decodes_an_event_and_the_fields_before_it_as_one_message() {
         let (page, data) = page();
-        let event = Event { page, continuation_sequence_number: 3 };
+        let child_shards = vec![child()];
+        let event = Event { page, continuation_sequence_number: 3, child_shards };
         let mut whole = BytesMut::new();
         subscribe_event_head(&event, &mut whole);
         whole.put_slice(&event.page.ranges.concat());

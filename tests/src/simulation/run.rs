@@ -267,11 +267,12 @@ impl Simulation {
     /// The shard that a number chooses, with what is known of it.
     fn choose(&self, number: u8) -> Option<(StreamName, usize, Arc<Shard>)> {
         let all = self.streams.iter().flat_map(|(name, model)| {
-            model.stream.shards().iter().enumerate().map(move |(index, shard)| (name, index, shard))
+            let shards = model.stream.shards().to_vec().into_iter();
+            shards.enumerate().map(move |(index, shard)| (name, index, shard))
         });
         let all: Vec<_> = all.collect();
         let (name, index, shard) = all.get(usize::from(number) % all.len().max(1))?;
-        Some(((*name).clone(), *index, (*shard).clone()))
+        Some(((*name).clone(), *index, shard.clone()))
     }
 
     fn shard_model(&mut self, stream: u64, shard: usize) -> Option<&mut ShardModel> {

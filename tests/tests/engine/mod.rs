@@ -106,6 +106,7 @@ fn concurrent_producers_and_tailing_readers_agree_in_both_read_modes() {
         let engine = machine.open().unwrap();
         engine.start();
         let stream = engine.create_stream(&name("s"), 3).unwrap();
+        let shards = stream.shards();
         std::thread::scope(|scope| {
             for producer in 0..PRODUCERS {
                 let stream = &stream;
@@ -124,7 +125,7 @@ fn concurrent_producers_and_tailing_readers_agree_in_both_read_modes() {
                     }
                 });
             }
-            for shard in &stream.shards() {
+            for shard in &shards {
                 scope.spawn(move || {
                     let read = tail(shard, (PRODUCERS * BATCHES / 3 * 2) as usize);
                     let mut last: BTreeMap<String, String> = BTreeMap::new();
@@ -198,8 +199,9 @@ fn a_stream_deleted_under_load_tells_everyone_and_leaves_no_file() {
     engine.start();
     let stream = engine.create_stream(&name("s"), 2).unwrap();
     let is_told = AtomicBool::new(false);
+    let shards = stream.shards();
     std::thread::scope(|scope| {
-        for shard in &stream.shards() {
+        for shard in &shards {
             let is_told = &is_told;
             scope.spawn(move || {
                 loop {

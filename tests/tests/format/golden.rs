@@ -18,7 +18,8 @@ fn run() -> World {
     let world = World::new(20_231_114);
     let engine = world.open().unwrap();
     let stream = engine.create_stream(&name(STREAM), SHARDS as u32).unwrap();
-    let [left, right] = stream.shards() else { panic!("two shards") };
+    let shards = stream.shards();
+    let [left, right] = &shards[..] else { panic!("two shards") };
     let mut random = Random(7);
     let mut batch = |shard, records: u64, bytes: u64| {
         let data: Vec<Vec<u8>> = (0..records)
