@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
-use anabranch_engine::{Durability, Engine, EngineOptions, Environment, Shard, Stream};
+use anabranch_engine::{
+    Durability, Engine, EngineOptions, Environment, Shard, Stream, StreamSettings,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Key and data together are 1,024 bytes.
@@ -19,7 +21,8 @@ fn open(durability: Durability, shards: u32) -> (tempfile::TempDir, Engine, Arc<
     let engine = Engine::open(options, Environment::system(ReadMode::Mmap)).expect("it opens");
     engine.start();
     let name = "bench".parse().expect("a legal name");
-    let stream = engine.create_stream(&name, shards).expect("it is made");
+    let stream =
+        engine.create_stream(&name, shards, StreamSettings::default()).expect("it is made");
     (dir, engine, stream)
 }
 

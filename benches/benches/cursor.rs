@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Shard};
+use anabranch_engine::{
+    Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Shard, StreamSettings,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 
@@ -42,7 +44,7 @@ impl Subject {
         let engine = Engine::open(options, Environment::system(mode)).expect("it opens");
         engine.start();
         let name = "bench".parse().expect("a legal name");
-        let stream = engine.create_stream(&name, 1).expect("it is made");
+        let stream = engine.create_stream(&name, 1, StreamSettings::default()).expect("it is made");
         let shard = Arc::clone(&stream.shards()[0]);
         Subject { engine, shard, _dir: dir }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
-use anabranch_engine::{Durability, Engine, EngineOptions, Environment};
+use anabranch_engine::{Durability, Engine, EngineOptions, Environment, StreamSettings};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const BATCH: u64 = 100;
@@ -22,7 +22,8 @@ fn fill(dir: &Path, shards: u32, mib: u64) {
     let engine = open(dir);
     engine.start();
     let name = "bench".parse().expect("a legal name");
-    let stream = engine.create_stream(&name, shards).expect("it is made");
+    let stream =
+        engine.create_stream(&name, shards, StreamSettings::default()).expect("it is made");
     let key = PartitionKey::from_bytes(b"key-0001").expect("a legal key");
     let data = [b'x'; 1016];
     let record = RecordView::new(key, None, &data).expect("a legal record");

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::record::{PartitionKey, RecordView};
-use anabranch_engine::{Engine, EngineOptions, Environment};
+use anabranch_engine::{Engine, EngineOptions, Environment, StreamSettings};
 use anabranch_proto::v1::{ProduceRequest, PutRecordsRequestEntry};
 use anabranch_server::wire::read::{Field, Fields};
 use bytes::Bytes;
@@ -32,7 +32,8 @@ fn routing(criterion: &mut Criterion) {
         let options = EngineOptions::new(dir.path());
         let engine = Engine::open(options, Environment::system(ReadMode::Mmap)).expect("it opens");
         let name = "bench".parse().expect("a legal name");
-        let stream = engine.create_stream(&name, shards).expect("it is made");
+        let stream =
+            engine.create_stream(&name, shards, StreamSettings::default()).expect("it is made");
         let routes = stream.shards();
         group.bench_function(format!("{shards} shards"), |bencher| {
             bencher.iter(|| {

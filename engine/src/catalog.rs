@@ -40,7 +40,9 @@ use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, Fs};
 use crate::ids::{ConsumerName, ShardId, StreamId};
 use crate::mutant::Mutant;
+use crate::settings::{AccountSettings, StreamSettings};
 
+pub use codec::FORMAT;
 use codec::Run;
 pub(crate) use contents::Pin;
 pub use contents::{ConsumerEntry, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
@@ -124,12 +126,16 @@ impl Catalog {
     }
 
     /// Notes that a run begins, and so that the last stop was not clean until [`finish`] says
-    /// otherwise; `unsynced` is whether this run acknowledges before the sync.
+    /// otherwise; `unsynced` is whether this run acknowledges before the sync. A catalog of an
+    /// older format is one of ours from then on: what a run writes an older program may not read.
     ///
     /// [`finish`]: Catalog::finish
     pub fn begin(&self, unsynced: bool) -> Result<()> {
         let clean = false;
-        self.change(|transaction| put_run(transaction, Run { clean, unsynced }))
+        self.change(|transaction| {
+            put_run(transaction, Run { clean, unsynced })?;
+            put_format(transaction)
+        })
     }
 
     /// Adds a stream with all its shards. Its id is never handed out again.
@@ -182,6 +188,28 @@ impl Catalog {
                 raise_mark(&mut table, &codec::shard_key(stream, *shard), *mark)?;
             }
             Ok(Some(Redress::Shards(before)))
+        };
+        self.change_then(change, then)
+    }
+
+    /// Changes what is set on a stream. `then` as in [`set_retention`](Catalog::set_retention).
+    pub fn set_settings(
+        &self,
+        id: StreamId,
+        settings: &StreamSettings,
+        then: impl FnOnce(),
+    ) -> Result<()> {
+        self.update_stream(id, |stream| stream.settings = settings.clone(), then)
+    }
+
+    /// Changes the settings of the account. `then` as in
+    /// [`set_retention`](Catalog::set_retention).
+    pub fn set_account(&self, account: &AccountSettings, then: impl FnOnce()) -> Result<()> {
+        let change = |transaction: &WriteTransaction| {
+            let mut meta = transaction.open_table(codec::META)?;
+            let value = codec::encode_account(account);
+            let before = meta.insert(codec::ACCOUNT_KEY, value.as_slice())?;
+            Ok(Some(Redress::account(before.as_ref())))
         };
         self.change_then(change, then)
     }
@@ -426,6 +454,12 @@ fn get_run(transaction: &WriteTransaction) -> Result<Run, Fault> {
 fn put_run(transaction: &WriteTransaction, run: Run) -> Result<(), Fault> {
     let mut meta = transaction.open_table(codec::META)?;
     meta.insert(codec::RUN_KEY, codec::encode_run(run).as_slice())?;
+    Ok(())
+}
+
+fn put_format(transaction: &WriteTransaction) -> Result<(), Fault> {
+    let mut meta = transaction.open_table(codec::META)?;
+    meta.insert(codec::FORMAT_KEY, codec::encode_format(codec::FORMAT).as_slice())?;
     Ok(())
 }
 

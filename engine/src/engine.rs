@@ -4,29 +4,30 @@
 //! nothing; [`Engine::start`] adds the threads; [`Engine::shut_down`] drains them and records
 //! that the stop was clean. A simulated run leaves the threads out and calls the steps itself.
 
+mod changes;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{ConsumerEntry, ShardEntry, StreamEntry};
+use crate::catalog::{ShardEntry, StreamEntry};
 use crate::commit::{COMMITTERS, Commit};
 use crate::error::{Error, Result};
 use crate::fs::Lock;
 use crate::hash_key::HashKeyRange;
 use crate::housekeeping::Housekeeper;
-use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
-use crate::limits::{
-    RETENTION_HOURS_DEFAULT, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX,
-};
+use crate::ids::{ShardId, StreamId, StreamName};
+use crate::limits::{RETENTION_HOURS_DEFAULT, SHARDS_PER_STREAM_MAX};
 use crate::mutant::Mutant;
 use crate::open;
 use crate::options::{EngineOptions, Environment, OpenReport};
 use crate::reshard::{self, Step};
 use crate::sequence::SequenceNumber;
+use crate::settings::{StreamSettings, check_range};
 use crate::state::State;
 use crate::stats::Stats;
-use crate::stream::{Consumer, Stream};
+use crate::stream::Stream;
 
 /// A data directory in use. Clones share it.
 #[derive(Clone)]
@@ -126,9 +127,15 @@ impl Engine {
     }
 
     /// Makes a stream whose shards tile the hash space evenly. Waits for the disk.
-    pub fn create_stream(&self, name: &StreamName, shard_count: u32) -> Result<Arc<Stream>> {
+    pub fn create_stream(
+        &self,
+        name: &StreamName,
+        shard_count: u32,
+        settings: StreamSettings,
+    ) -> Result<Arc<Stream>> {
         let max = u64::from(SHARDS_PER_STREAM_MAX);
         check_range("shard_count", u64::from(shard_count), 1, max)?;
+        settings.check()?;
         let state = &self.handle.state;
         state.settle();
         let now_ms = state.shared.now_ms();
@@ -162,6 +169,7 @@ impl Engine {
             created_ms: now_ms,
             retention_hours: RETENTION_HOURS_DEFAULT,
             is_deleting: false,
+            settings,
             shards: shards.collect(),
             consumers: Vec::new(),
         };
@@ -239,36 +247,6 @@ impl Engine {
         reshard::reshard(&self.handle.state, stream, steps)
     }
 
-    /// Changes for how long records are kept, 24 to 8,760 hours. Waits for the disk.
-    pub fn set_retention_hours(&self, stream: &Stream, hours: u32) -> Result<()> {
-        let (min, max) = (u64::from(RETENTION_HOURS_MIN), u64::from(RETENTION_HOURS_MAX));
-        check_range("retention_period_hours", u64::from(hours), min, max)?;
-        let catalog = &self.handle.state.catalog;
-        let then = || stream.set_retention_hours(hours);
-        self.handle.state.with_reserve(|| catalog.set_retention(stream.id(), hours, then))
-    }
-
-    /// Registers a consumer, at most 20 to a stream. Waits for the disk.
-    pub fn register_consumer(&self, stream: &Stream, name: &ConsumerName) -> Result<Consumer> {
-        stream.begin_registration(name)?;
-        let consumer = Consumer { name: name.clone(), created_ms: self.now_ms() };
-        let entry = ConsumerEntry { name: consumer.name.clone(), created_ms: consumer.created_ms };
-        let catalog = &self.handle.state.catalog;
-        let then = || stream.add_consumer(consumer.clone());
-        let register = || catalog.put_consumer(stream.id(), &entry, then);
-        let recorded = self.handle.state.with_reserve(register);
-        recorded.inspect_err(|_| stream.give_up_registration(name))?;
-        Ok(consumer)
-    }
-
-    /// Removes a consumer. Waits for the disk.
-    pub fn deregister_consumer(&self, stream: &Stream, name: &ConsumerName) -> Result<()> {
-        stream.consumer(name)?;
-        let catalog = &self.handle.state.catalog;
-        let then = || stream.remove_consumer(name);
-        self.handle.state.with_reserve(|| catalog.remove_consumer(stream.id(), name, then))
-    }
-
     /// What the engine has done, and how it stands.
     pub fn stats(&self) -> Stats {
         self.handle.state.stats()
@@ -300,13 +278,6 @@ impl Drop for Handle {
     }
 }
 
-fn check_range(what: &'static str, value: u64, min: u64, max: u64) -> Result<()> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::OutOfRange { what, value, min, max })
-}
-
 /// A named thread. A panic in it aborts the process: a log whose committer is gone would
 /// otherwise accept records and never answer.
 fn spawn(name: String, life: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
@@ -328,7 +299,7 @@ mod tests {
     #[test]
     fn what_is_staged_while_the_committers_end_is_committed() {
         let engine = World::new(1).open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         engine.start();
         let committers: Vec<_> = engine.handle.threads.lock().drain(..COMMITTERS).collect();
         engine.handle.state.shared.stop_committers();

@@ -56,10 +56,12 @@ pub enum RecordError {
         chars: usize,
     },
     /// Key and data together are too large.
-    #[error("partition key and data have {bytes} bytes, at most 1048576 are allowed")]
+    #[error("partition key and data have {bytes} bytes, at most {max} are allowed")]
     TooLarge {
         /// Bytes of key and data of the refused record.
         bytes: usize,
+        /// How many there may be: of the stream, or of any.
+        max: usize,
     },
 }
 

@@ -10,6 +10,12 @@ pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 /// Bytes of data and partition key of one record, unless the stream allows more: 1 MiB.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
+/// KiB of data and partition key that a stream allows a record at least, and unless it is told
+/// otherwise (API model: `MaxRecordSizeInKiB`).
+pub const RECORD_KIB_MIN: u32 = 1024;
+/// See [`RECORD_KIB_MIN`]: the most.
+pub const RECORD_KIB_MAX: u32 = 10_240;
+
 /// Records of one PutRecords call (API model: 500).
 pub const BATCH_RECORDS_MAX: usize = 500;
 
@@ -28,6 +34,22 @@ pub const RETENTION_HOURS_MAX: u32 = 8760;
 
 /// Registered consumers of one stream (service: 20).
 pub const CONSUMERS_PER_STREAM_MAX: usize = 20;
+
+/// MiB/s that a stream may be kept warm for (service: 10 GiB/s).
+pub const WARM_THROUGHPUT_MIB_S_MAX: u32 = 10 << 10;
+
+/// Tags of a stream or a consumer (service: 50).
+pub const TAGS_MAX: usize = 50;
+
+/// Characters of a tag's key (API model: 1 to 128 Unicode characters).
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+
+/// Characters of a tag's value (API model: 0 to 256 Unicode characters).
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// Bytes of a resource policy: 20 KiB, what the service's other resource policies may have. The
+/// API model has no limit.
+pub const POLICY_BYTES_MAX: usize = 20 << 10;
 
 /// Records of one page (API model: 10,000).
 pub const PAGE_RECORDS_MAX: usize = 10_000;
@@ -101,13 +123,23 @@ pub const SEQUENCE_NUMBER_MAX: u64 = (1 << 63) - 1;
 
 /// Numbers that an unclean open skips where commits were not synced: above the count of
 /// records that [`UNSYNCED_BYTES_MAX`] plus one frame can hold (an encoded record has at
-/// least 24 bytes: 1.9 million), so that a number a client saw is never used again.
-pub const UNSYNCED_NUMBERS_SKIPPED: u64 = 1 << 21;
+/// least 20 bytes: 2.3 million), so that a number a client saw is never used again.
+pub const UNSYNCED_NUMBERS_SKIPPED: u64 = 1 << 22;
+
+const _: () = assert!(
+    UNSYNCED_NUMBERS_SKIPPED
+        > (UNSYNCED_BYTES_MAX + FRAME_PAYLOAD_BYTES_MAX as u64) / RECORD_ENCODED_BYTES_MIN
+);
 
 /// Numbers that an unclean open skips where the end of a log is lost: a file that is gone may
 /// have held more than was recorded. Above the count of records in a full-size segment (at least
-/// 24 bytes each: 2.8 million).
+/// 20 bytes each: 3.4 million).
 pub const LOST_NUMBERS_SKIPPED: u64 = 1 << 22;
+
+const _: () = assert!(LOST_NUMBERS_SKIPPED > SEGMENT_BYTES_MAX / RECORD_ENCODED_BYTES_MIN);
+
+/// Bytes of the smallest encoded record, one without key and data.
+const RECORD_ENCODED_BYTES_MIN: u64 = 20;
 
 /// Retired full-size segments kept for reuse in `spare/`: 512 MiB at most.
 pub const SPARE_SEGMENTS_MAX: usize = 8;

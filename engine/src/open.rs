@@ -35,7 +35,7 @@ use crate::reserve::Reserve;
 use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
 use crate::state::{State, Streams};
-use crate::stream::{Consumer, Stream};
+use crate::stream::Stream;
 
 /// An opened directory, before it is an engine.
 pub(crate) struct Opened {
@@ -89,7 +89,7 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
             .and_then(|()| reserve.back(|| catalog.forget_stream(stream.id)));
         if let Err(error) = removed {
             tracing::warn!(stream = %stream.name, %error, "files of a deleted stream remain");
-            remaining.push(Arc::new(make_stream(stream, Vec::new())));
+            remaining.push(Arc::new(Stream::new(stream, Vec::new())));
         }
     }
     let mut expired = Vec::new();
@@ -144,7 +144,14 @@ pub(crate) fn open(options: &EngineOptions, environment: &Environment) -> Result
         is_stopping: false,
     };
     Ok(Opened {
-        state: State { shared, catalog, cache, reserve, streams: Mutex::new(streams) },
+        state: State {
+            shared,
+            catalog,
+            cache,
+            reserve,
+            account: Mutex::new(contents.account),
+            streams: Mutex::new(streams),
+        },
         iterator_key: contents.iterator_key,
         report,
         lock,
@@ -179,7 +186,7 @@ pub(crate) fn new_stream(
     let shards = entry.shards.iter().map(|shard| {
         Arc::new(new_shard(shared, cache, entry.identity(shard, first_shards), shard))
     });
-    make_stream(entry, shards.collect())
+    Stream::new(entry, shards.collect())
 }
 
 /// A shard that was just made: its log has no file yet.
@@ -261,7 +268,7 @@ fn open_streams(
         shards[position].push(shard);
     }
     let streams = live.iter().zip(shards);
-    Ok(streams.map(|(entry, shards)| Arc::new(make_stream(entry, shards))).collect())
+    Ok(streams.map(|(entry, shards)| Arc::new(Stream::new(entry, shards))).collect())
 }
 
 /// Does all jobs on at most `threads` threads; results in the order of the jobs.
@@ -309,21 +316,6 @@ fn make_shard(
         recovered.tip_damage.clone(),
     ));
     Shard::new(shared.clone(), view, identity, closed, recovered)
-}
-
-fn make_stream(entry: &StreamEntry, shards: Vec<Arc<Shard>>) -> Stream {
-    let consumers = entry
-        .consumers
-        .iter()
-        .map(|consumer| Consumer { name: consumer.name.clone(), created_ms: consumer.created_ms });
-    Stream::new(
-        entry.id,
-        entry.name.clone(),
-        entry.created_ms,
-        entry.retention_hours,
-        shards,
-        consumers,
-    )
 }
 
 /// A log without files.

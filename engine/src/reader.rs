@@ -98,14 +98,16 @@ mod tests {
     use crate::fs::{Fault, ReadMode};
     use crate::sequence::SequenceNumber;
     use crate::tests::{World, name, put, put_now};
-    use crate::{Durability, Engine, EngineOptions, Environment, Page, ReadLimit, Shard};
+    use crate::{
+        Durability, Engine, EngineOptions, Environment, Page, ReadLimit, Shard, StreamSettings,
+    };
 
     const WHOLE: ReadLimit = ReadLimit { records: 100, bytes: 1 << 20 };
 
     #[test]
     fn a_page_has_no_more_ranges_than_it_is_let() {
         let engine = World::new(1).open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         let shard = &stream.shards()[0];
         for _ in 0..10 {
             put_now(&engine, shard, &[b"alone"]).unwrap();
@@ -129,7 +131,7 @@ mod tests {
     fn one_frame() -> (Engine, Arc<Shard>, impl Fn()) {
         let world = World::new(1);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         let shard = stream.shards()[0].clone();
         put_now(&engine, &shard, &[&b"data"[..]; 50]).unwrap();
         let path = PathBuf::from("/data/shards/1/0/00000000000000000001.seg");
@@ -189,7 +191,7 @@ mod tests {
             let options =
                 EngineOptions { durability: Durability::Os, ..EngineOptions::new(dir.path()) };
             let engine = Engine::open(options, Environment::system(mode)).unwrap();
-            let stream = engine.create_stream(&name("s"), 1).unwrap();
+            let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
             let shard = &stream.shards()[0];
             // The segments have 256 KiB, 1 MiB and 4 MiB.
             for _ in 0..20 {

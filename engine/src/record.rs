@@ -8,7 +8,7 @@
 //! 0a LEN                          entry of field 1, length-delimited
 //!   09 SEQUENCE (fixed64)         1  sequence_number
 //!   11 ARRIVAL  (fixed64, ms)     2  arrival_time_ms
-//!   1a LEN KEY                    3  partition_key
+//!   1a LEN KEY                    3  partition_key; left out where the record has none
 //!   22 LEN DATA                   4  data; left out where it is empty, as prost does
 //! ```
 //!
@@ -20,17 +20,26 @@ use crate::hash_key::HashKey;
 use crate::limits::{PARTITION_KEY_CHARS_MAX, RECORD_BYTES_MAX};
 use crate::sequence::SequenceNumber;
 
-/// A partition key: 1 to 256 Unicode characters. Once it exists it is valid.
+/// A partition key: 1 to 256 Unicode characters, or none where a stream routes records by itself.
+/// Once it exists it is valid.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PartitionKey<'a>(&'a str);
 
 impl<'a> PartitionKey<'a> {
     /// Checks the bytes of a key: UTF-8, not empty, at most 256 characters.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| RecordError::KeyNotUtf8)?;
-        if text.is_empty() {
+        if bytes.is_empty() {
             return Err(RecordError::KeyEmpty);
         }
+        PartitionKey::from_bytes_or_none(bytes)
+    }
+
+    /// The same, but empty bytes are no key. Streams of [`Distribution::Auto`] take records without
+    /// one, and no others: whoever puts such a record has looked at the stream's settings.
+    ///
+    /// [`Distribution::Auto`]: crate::settings::Distribution::Auto
+    pub fn from_bytes_or_none(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| RecordError::KeyNotUtf8)?;
         // A character has at least one byte: most keys need no count.
         if text.len() > PARTITION_KEY_CHARS_MAX {
             let chars = text.chars().count();
@@ -41,7 +50,7 @@ impl<'a> PartitionKey<'a> {
         Ok(PartitionKey(text))
     }
 
-    /// The key's text.
+    /// The key's text; empty where there is none.
     pub fn as_str(self) -> &'a str {
         self.0
     }
@@ -67,7 +76,7 @@ impl<'a> RecordView<'a> {
     ) -> Result<Self, RecordError> {
         let bytes = key.as_str().len() + data.len();
         if bytes > RECORD_BYTES_MAX {
-            return Err(RecordError::TooLarge { bytes });
+            return Err(RecordError::TooLarge { bytes, max: RECORD_BYTES_MAX });
         }
         Ok(RecordView { key, explicit_hash_key, data })
     }
@@ -90,8 +99,8 @@ impl<'a> RecordView<'a> {
 
     fn message_len(&self) -> usize {
         let field = |len: usize| 1 + varint_len(len as u64) + len;
-        let data = if self.data.is_empty() { 0 } else { field(self.data.len()) };
-        FIXED_LEN + field(self.key.as_str().len()) + data
+        let unless_empty = |len| if len == 0 { 0 } else { field(len) };
+        FIXED_LEN + unless_empty(self.key.as_str().len()) + unless_empty(self.data.len())
     }
 
     /// Appends the entry to `out`. The only place where a record is copied.
@@ -105,9 +114,11 @@ impl<'a> RecordView<'a> {
         head[at + 9] = ARRIVAL_TAG;
         head[at + 10..at + 18].copy_from_slice(&arrival_ms.to_le_bytes());
         at += FIXED_LEN;
-        head[at] = KEY_TAG;
-        at += 1;
-        at += put_varint(&mut head[at..], key.len() as u64);
+        if !key.is_empty() {
+            head[at] = KEY_TAG;
+            at += 1;
+            at += put_varint(&mut head[at..], key.len() as u64);
+        }
         out.extend_from_slice(&head[..at]);
         out.extend_from_slice(key);
         if !self.data.is_empty() {
@@ -135,7 +146,7 @@ pub struct EncodedRecord<'a> {
     pub sequence: SequenceNumber,
     /// The server's time when it was put, in milliseconds since 1970.
     pub arrival_ms: u64,
-    /// The partition key.
+    /// The partition key; empty where the record has none.
     pub key: &'a [u8],
     /// The payload.
     pub data: &'a [u8],
@@ -149,7 +160,10 @@ impl<'a> EncodedRecord<'a> {
         let (border, message) = entry(bytes)?;
         let (sequence, rest) = fixed64(message, SEQUENCE_TAG)?;
         let (arrival_ms, rest) = fixed64(rest, ARRIVAL_TAG)?;
-        let (key, rest) = delimited(rest, KEY_TAG)?;
+        let (key, rest) = match rest.first() {
+            Some(&KEY_TAG) => delimited(rest, KEY_TAG)?,
+            _ => (&[][..], rest),
+        };
         let (data, rest) = if rest.is_empty() { (rest, rest) } else { delimited(rest, DATA_TAG)? };
         rest.is_empty().then_some(EncodedRecord {
             sequence: SequenceNumber(sequence),
@@ -262,8 +276,15 @@ mod tests {
     fn a_record_reads_back_as_it_was_encoded_and_has_the_length_foretold() {
         let large = vec![7u8; RECORD_BYTES_MAX - 1];
         let long_key = "ä".repeat(256);
-        let cases =
-            [view("k", b""), view("k", b"x"), view(&long_key, &[0; 127]), view("k", &large)];
+        let no_key = PartitionKey::from_bytes_or_none(b"").unwrap();
+        let cases = [
+            view("k", b""),
+            view("k", b"x"),
+            view(&long_key, &[0; 127]),
+            view("k", &large),
+            RecordView::new(no_key, None, b"").unwrap(),
+            RecordView::new(no_key, None, &[1; 200]).unwrap(),
+        ];
         let mut lengths = EntryLengths::default();
         for record in cases {
             let mut out = b"before".to_vec();
@@ -300,6 +321,11 @@ mod tests {
     #[test]
     fn keys_and_records_are_refused_by_size_and_encoding() {
         assert_eq!(PartitionKey::from_bytes(b""), Err(RecordError::KeyEmpty));
+        assert!(PartitionKey::from_bytes_or_none(b"").unwrap().as_str().is_empty());
+        for bad in [&b"\xff"[..], "ä".repeat(257).as_bytes()] {
+            let refused = PartitionKey::from_bytes(bad).unwrap_err();
+            assert_eq!(PartitionKey::from_bytes_or_none(bad), Err(refused));
+        }
         assert_eq!(PartitionKey::from_bytes(b"\xff"), Err(RecordError::KeyNotUtf8));
         let long = "ä".repeat(257);
         assert_eq!(
@@ -308,8 +334,9 @@ mod tests {
         );
         let key = PartitionKey::from_bytes(b"k").unwrap();
         let data = vec![0; RECORD_BYTES_MAX];
-        let bytes = RECORD_BYTES_MAX + 1;
-        assert_eq!(RecordView::new(key, None, &data).err(), Some(RecordError::TooLarge { bytes }));
+        let (bytes, max) = (RECORD_BYTES_MAX + 1, RECORD_BYTES_MAX);
+        let refused = RecordView::new(key, None, &data).err();
+        assert_eq!(refused, Some(RecordError::TooLarge { bytes, max }));
         assert!(RecordView::new(key, None, &data[1..]).is_ok());
     }
 

@@ -56,6 +56,12 @@ impl Shards {
         routes[behind - 1].1 as usize
     }
 
+    /// The index of the shard that has that turn: the open ones have one after the other.
+    pub fn in_turn(&self, turn: usize) -> usize {
+        let routes = &self.shape.routes;
+        routes[turn % routes.len()].1 as usize
+    }
+
     /// The shard of that id.
     pub fn get(&self, id: ShardId) -> Option<&Arc<Shard>> {
         let position = self.binary_search_by_key(&id, |shard| shard.id()).ok()?;

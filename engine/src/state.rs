@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::ids::{ShardId, StreamId, StreamName};
 use crate::log::segment::SegmentCache;
 use crate::reserve::Reserve;
+use crate::settings::AccountSettings;
 use crate::stats::Stats;
 use crate::stream::Stream;
 
@@ -21,6 +22,7 @@ pub(crate) struct State {
     pub(crate) catalog: Catalog,
     pub(crate) cache: Arc<SegmentCache>,
     pub(crate) reserve: Reserve,
+    pub(crate) account: Mutex<AccountSettings>,
     pub(crate) streams: Mutex<Streams>,
 }
 

@@ -1,16 +1,18 @@
-//! A stream: its shards, where records go, and who is registered to be pushed to.
+//! A stream: its shards, where records go, what is set on it, and who is registered to be pushed
+//! to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use crate::catalog::ShardEntry;
+use crate::catalog::{ConsumerEntry, ShardEntry, StreamEntry};
 use crate::error::{Error, Result};
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::limits::CONSUMERS_PER_STREAM_MAX;
 use crate::log::header::ShardIdentity;
+use crate::settings::{StreamSettings, Tags};
 use crate::shard::Shard;
 use crate::shards::Shards;
 
@@ -21,6 +23,24 @@ pub struct Consumer {
     pub name: ConsumerName,
     /// When it was registered, milliseconds since 1970.
     pub created_ms: u64,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its resource policy, if it has one: text of up to 20 KiB.
+    pub policy: Option<String>,
+}
+
+impl From<&ConsumerEntry> for Consumer {
+    fn from(entry: &ConsumerEntry) -> Self {
+        let ConsumerEntry { name, created_ms, tags, policy } = entry.clone();
+        Consumer { name, created_ms, tags, policy }
+    }
+}
+
+impl From<&Consumer> for ConsumerEntry {
+    fn from(consumer: &Consumer) -> Self {
+        let Consumer { name, created_ms, tags, policy } = consumer.clone();
+        ConsumerEntry { name, created_ms, tags, policy }
+    }
 }
 
 /// One incarnation of a stream.
@@ -36,38 +56,32 @@ pub struct Stream {
     shards: RwLock<Shards>,
     /// Whether a call changes the shards.
     is_updating: AtomicBool,
-    consumers: Mutex<Consumers>,
-}
-
-/// The consumers of a stream.
-struct Consumers {
-    registered: BTreeMap<ConsumerName, Consumer>,
-    /// Names that are being registered: the catalog is written without the lock. They count.
-    registering: BTreeSet<ConsumerName>,
+    /// The turn from which records that no key routes go on.
+    turn: AtomicUsize,
+    settings: Mutex<Arc<StreamSettings>>,
+    consumers: Mutex<BTreeMap<ConsumerName, Consumer>>,
+    /// Held across I/O like that of the catalog, which is taken below it: it orders the changes of
+    /// settings and consumers, each of which waits for the disk, and nothing else takes it.
+    changing: Mutex<()>,
 }
 
 impl Stream {
-    pub(crate) fn new(
-        id: StreamId,
-        name: StreamName,
-        created_ms: u64,
-        retention_hours: u32,
-        shards: Vec<Arc<Shard>>,
-        consumers: impl IntoIterator<Item = Consumer>,
-    ) -> Stream {
-        let is_first = |shard: &&Arc<Shard>| shard.parents() == [None, None];
-        let first_shards = shards.iter().filter(is_first).count() as u32;
-        let registered = consumers.into_iter().map(|each| (each.name.clone(), each)).collect();
+    /// The stream of an entry of the catalog, with its shards.
+    pub(crate) fn new(entry: &StreamEntry, shards: Vec<Arc<Shard>>) -> Stream {
+        let consumers = entry.consumers.iter().map(|each| (each.name.clone(), each.into()));
         Stream {
-            id,
-            name,
-            created_ms,
-            retention_hours: AtomicU32::new(retention_hours),
+            id: entry.id,
+            name: entry.name.clone(),
+            created_ms: entry.created_ms,
+            retention_hours: AtomicU32::new(entry.retention_hours),
             is_deleted: AtomicBool::new(false),
-            first_shards,
+            first_shards: entry.first_shards(),
             shards: RwLock::new(Shards::new(shards, &[])),
             is_updating: AtomicBool::new(false),
-            consumers: Mutex::new(Consumers { registered, registering: BTreeSet::new() }),
+            turn: AtomicUsize::new(0),
+            settings: Mutex::new(Arc::new(entry.settings.clone())),
+            consumers: Mutex::new(consumers.collect()),
+            changing: Mutex::new(()),
         }
     }
 
@@ -113,14 +127,25 @@ impl Stream {
         self.is_updating.load(Ordering::Acquire)
     }
 
+    /// Takes so many turns for records that no key routes, and gives the first of them: the next
+    /// caller goes on behind them.
+    pub fn take_turns(&self, count: usize) -> usize {
+        self.turn.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// What is set on the stream, as of now.
+    pub fn settings(&self) -> Arc<StreamSettings> {
+        self.settings.lock().clone()
+    }
+
     /// The registered consumers, by name.
     pub fn consumers(&self) -> Vec<Consumer> {
-        self.consumers.lock().registered.values().cloned().collect()
+        self.consumers.lock().values().cloned().collect()
     }
 
     /// The consumer of that name.
     pub fn consumer(&self, name: &ConsumerName) -> Result<Consumer> {
-        let consumer = self.consumers.lock().registered.get(name).cloned();
+        let consumer = self.consumers.lock().get(name).cloned();
         consumer.ok_or_else(|| Error::ConsumerNotFound {
             name: self.name.clone(),
             consumer: name.clone(),
@@ -176,36 +201,37 @@ impl Stream {
         }
     }
 
-    /// Takes one of the places for consumers, and the name: for [`Stream::add_consumer`], or
-    /// until [`Stream::give_up_registration`].
-    pub(crate) fn begin_registration(&self, name: &ConsumerName) -> Result<()> {
-        let mut consumers = self.consumers.lock();
-        let Consumers { registered, registering } = &mut *consumers;
-        if registered.contains_key(name) || registering.contains(name) {
+    pub(crate) fn set_settings(&self, settings: StreamSettings) {
+        *self.settings.lock() = Arc::new(settings);
+    }
+
+    /// Waits until no other call changes settings or consumers, and keeps them out until the guard
+    /// goes.
+    pub(crate) fn change_in_turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock()
+    }
+
+    /// Whether a consumer of that name may be registered.
+    pub(crate) fn check_registration(&self, name: &ConsumerName) -> Result<()> {
+        let consumers = self.consumers.lock();
+        if consumers.contains_key(name) {
             let (name, consumer) = (self.name.clone(), name.clone());
             return Err(Error::ConsumerExists { name, consumer });
         }
-        if registered.len() + registering.len() >= CONSUMERS_PER_STREAM_MAX {
+        if consumers.len() >= CONSUMERS_PER_STREAM_MAX {
             let max = CONSUMERS_PER_STREAM_MAX as u64;
             return Err(Error::LimitExceeded { what: "consumers of a stream", max });
         }
-        registering.insert(name.clone());
         Ok(())
     }
 
-    /// The registration has failed.
-    pub(crate) fn give_up_registration(&self, name: &ConsumerName) {
-        self.consumers.lock().registering.remove(name);
-    }
-
-    pub(crate) fn add_consumer(&self, consumer: Consumer) {
-        let mut consumers = self.consumers.lock();
-        consumers.registering.remove(&consumer.name);
-        consumers.registered.insert(consumer.name.clone(), consumer);
+    /// Adds a consumer, or puts it in the place of the one of its name.
+    pub(crate) fn put_consumer(&self, consumer: Consumer) {
+        self.consumers.lock().insert(consumer.name.clone(), consumer);
     }
 
     pub(crate) fn remove_consumer(&self, name: &ConsumerName) {
-        self.consumers.lock().registered.remove(name);
+        self.consumers.lock().remove(name);
     }
 
     /// Refuses records for a cause that passes, until [`Stream::resume`].

@@ -133,7 +133,7 @@ pub(crate) fn read_from(shard: &Arc<Shard>, from: u64) -> Result<Vec<(u64, Vec<u
 fn what_was_put_is_read_back_in_order_and_again_after_a_clean_stop() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     let mut expected = Vec::new();
     for number in 1..=500u64 {
@@ -162,7 +162,7 @@ fn a_segment_keeps_the_name_that_a_process_gave_it_before_it_died() {
     for seed in 0..20 {
         let world = World::new(seed);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         // The process dies between the rename and the sync of the directory.
         world.fs.cut_at(Op::Rename, world.fs.ops_of(Op::Rename), Moment::After);
         assert!(put_now(&engine, &stream.shards()[0], &[b"before"]).is_err());
@@ -189,7 +189,7 @@ fn nothing_acknowledged_is_lost_whenever_the_power_goes() {
         loop {
             let world = World::new(seed);
             let engine = world.open().unwrap();
-            let stream = engine.create_stream(&name("s"), 2).unwrap();
+            let stream = engine.create_stream(&name("s"), 2, StreamSettings::default()).unwrap();
             engine.housekeeping_step();
             ops += 1 + seed % 3;
             world.fs.crash_at(world.fs.ops() + ops);
@@ -246,7 +246,7 @@ fn nothing_acknowledged_is_lost_whenever_the_power_goes() {
 fn a_failed_sync_halts_the_log_and_is_never_acknowledged() {
     let world = World::new(3);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     put_now(&engine, shard, &[b"one"]).unwrap();
     world.fs.inject(Fault::Fails { op: Op::Sync, nth: 1, is_full: false });
@@ -270,7 +270,7 @@ fn a_failed_sync_halts_the_log_and_is_never_acknowledged() {
 fn a_full_disk_refuses_puts_and_takes_them_again_by_itself() {
     let world = World::new(4);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     world.fs.inject(Fault::Full { free_bytes: 2 << 20 });
     let data = vec![1; 100_000];
@@ -296,7 +296,7 @@ fn a_full_disk_refuses_puts_and_takes_them_again_by_itself() {
 fn damage_is_an_explicit_error_and_the_rest_is_served() {
     let world = World::new(5);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for number in 1..=9u8 {
         put_now(&engine, &stream.shards()[0], &[&[number; 1000]]).unwrap();
     }
@@ -335,7 +335,7 @@ fn damage_is_an_explicit_error_and_the_rest_is_served() {
 fn old_records_go_and_their_files_with_them() {
     let world = World::new(6);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     let data = vec![9; 200_000];
     for _ in 0..48 {
@@ -369,7 +369,7 @@ fn old_records_go_and_their_files_with_them() {
 fn a_time_finds_the_first_record_that_arrived_at_or_after_it() {
     let world = World::new(7);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     assert_eq!(shard.sequence_at_time(START_MS).unwrap(), SequenceNumber(1));
     let data = vec![1; 30_000];
@@ -391,7 +391,7 @@ fn a_time_finds_the_first_record_that_arrived_at_or_after_it() {
 fn a_deleted_stream_is_gone_and_its_namesake_starts_anew() {
     let world = World::new(8);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"old"]).unwrap();
     let mut cursor = stream.shards()[0].cursor(SequenceNumber(1));
     engine.delete_stream(&name("s")).unwrap();
@@ -399,7 +399,7 @@ fn a_deleted_stream_is_gone_and_its_namesake_starts_anew() {
     assert!(matches!(cursor.read(limit), Err(Error::StreamDeleted { .. })));
     assert!(matches!(put(&stream.shards()[0], &[b"x"]), Err(Error::StreamDeleted { .. })));
     assert!(stream.shards()[0].progress().borrow().deleted);
-    let again = engine.create_stream(&name("s"), 1).unwrap();
+    let again = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     assert_eq!(read_all(&again.shards()[0]).unwrap(), []);
     engine.housekeeping_step();
     assert!(!world.fs.files().iter().any(|(path, _)| path.starts_with("/data/shards/1")));
@@ -409,7 +409,7 @@ fn a_deleted_stream_is_gone_and_its_namesake_starts_anew() {
 fn what_is_staged_when_the_engine_stops_is_committed() {
     let world = World::new(10);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let ticket = put(&stream.shards()[0], &[b"staged"]).unwrap();
     engine.shut_down().unwrap();
     assert_eq!(ticket.wait().unwrap().first, SequenceNumber(1));
@@ -425,7 +425,7 @@ fn what_is_staged_when_the_engine_stops_is_committed() {
 fn a_blocking_put_is_durable_without_the_help_of_a_committer() {
     let world = World::new(23);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     let key = PartitionKey::from_bytes(b"key").unwrap();
     let records = [b"a", b"b"].map(|data| RecordView::new(key, None, data).unwrap());
@@ -444,7 +444,7 @@ fn stopping_waits_for_blocking_puts_and_refuses_the_next() {
         let world = World::new(seed);
         let engine = world.open().unwrap();
         engine.start();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         let shard = &stream.shards()[0];
         let key = PartitionKey::from_bytes(b"key").unwrap();
         let record = RecordView::new(key, None, b"data").unwrap();
@@ -485,7 +485,7 @@ fn a_segment_without_a_frame_that_is_replaced_is_not_dropped_in_place_of_the_new
     for op in 1..30 {
         let world = World::new(11);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         world.fs.crash_at(world.fs.ops() + op);
         let _ = put_now(&engine, &stream.shards()[0], &[b"cut"]);
         drop((stream, engine));
@@ -526,7 +526,7 @@ fn a_segment_without_a_frame_that_is_replaced_is_not_dropped_in_place_of_the_new
 fn a_last_segment_without_a_header_keeps_its_file_and_its_numbers() {
     let world = World::new(12);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for _ in 0..5 {
         put_now(&engine, &stream.shards()[0], &[b"acknowledged", b"as well"]).unwrap();
     }
@@ -567,7 +567,7 @@ fn a_last_segment_without_a_header_keeps_its_file_and_its_numbers() {
 fn retention_goes_on_where_a_file_was_taken_away() {
     let world = World::new(13);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     for _ in 0..3 {
         put_now(&engine, shard, &[b"one a segment"]).unwrap();
@@ -590,7 +590,7 @@ fn files_of_a_deleted_stream_do_not_come_back_after_two_crashes() {
     for (seed, op) in (0..10).flat_map(|seed| (1..8).map(move |op| (seed, op))) {
         let world = World::new(seed);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"x"]).unwrap();
         engine.delete_stream(&name("s")).unwrap();
         world.fs.crash_at(world.fs.ops() + op);

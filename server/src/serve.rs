@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anabranch_engine::error::Error as EngineError;
 use anabranch_engine::ids::StreamName;
-use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats};
+use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats, StreamSettings};
 use anabranch_proto::v1::streams_server::SERVICE_NAME;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
@@ -197,7 +197,7 @@ fn ensure(engine: &Engine, wanted: &NewStream) -> Result<(), EngineError> {
             Ok(())
         }
         Err(EngineError::StreamNotFound { .. }) => {
-            engine.create_stream(&wanted.name, wanted.shards)?;
+            engine.create_stream(&wanted.name, wanted.shards, StreamSettings::default())?;
             info!(stream = %wanted.name, shards = wanted.shards, "made");
             Ok(())
         }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Stream};
+use anabranch_engine::{
+    Cursor, Durability, Engine, EngineOptions, Environment, ReadLimit, Stream, StreamSettings,
+};
 use anyhow::{Result, ensure};
 
 use super::load::DATA_BYTES;
@@ -19,7 +21,7 @@ fn open(data: &Path, durability: Durability, shards: u32) -> Result<(Engine, Arc
     let options = EngineOptions { durability, ..EngineOptions::new(data) };
     let engine = Engine::open(options, Environment::system(ReadMode::Mmap))?;
     engine.start();
-    let stream = engine.create_stream(&"load".parse()?, shards)?;
+    let stream = engine.create_stream(&"load".parse()?, shards, StreamSettings::default())?;
     Ok((engine, stream))
 }
 
@@ -87,7 +89,7 @@ pub(super) fn unsynced(data: &Path, records: u64) -> Result<Unsynced> {
     let name = stream.name().clone();
     drop(stream);
     engine.delete_stream(&name)?;
-    let stream = engine.create_stream(&name, 1)?;
+    let stream = engine.create_stream(&name, 1, StreamSettings::default())?;
     let mut appending = Duration::ZERO;
     // The first one fills the small segments that a stream begins with.
     put(&stream, BURST)?;

@@ -3,20 +3,22 @@
 //!
 //! `catalog.redb` is a redb file (format version 3, 4 KiB pages) of five tables, all of which
 //! map bytes to bytes. Keys are big endian, so that the order of bytes is the order of
-//! numbers; values are little endian and begin with a version byte, which is 1, but for
-//! `format`, which has none and never will. A table or a `meta` key that is not listed here
-//! is left alone.
+//! numbers; values are little endian and begin with a version byte, but for `format`, which
+//! has none and never will. It is 2 in the values of `streams` and `consumers`, which may still
+//! be of version 1, and 1 in all others. A table or a `meta` key that is not listed here is
+//! left alone.
 //!
 //! | table       | key                                 | value                                  |
 //! |-------------|-------------------------------------|----------------------------------------|
-//! | `meta`      | `format`                            | u32 format version of the catalog, 1   |
+//! | `meta`      | `format`                            | u32 format version of the catalog, 2   |
 //! |             | `run`                               | version, u8 clean, u8 unsynced         |
 //! |             | `iterator_key`                      | version, 32 random bytes, secret       |
 //! |             | `next_stream_id`                    | version, u64                           |
 //! |             | `timeline`                          | version, timeline                      |
+//! |             | `account`                           | version, account; may be missing       |
 //! | `streams`   | u64 stream id                       | version, stream                        |
 //! | `shards`    | u64 stream id, u32 shard id         | version, shard                         |
-//! | `consumers` | u64 stream id, 1 to 128 bytes: name | version, u64 created (ms)              |
+//! | `consumers` | u64 stream id, 1 to 128 bytes: name | version, consumer                      |
 //! | `marks`     | u64 stream id, u32 shard id         | version, mark                          |
 //!
 //! The structures, behind their version byte, with the bytes of the whole value; times are
@@ -25,9 +27,20 @@
 //! ```text
 //! timeline   u64 now | u16 count of jumps | count x (u64 forward_ms, u64 held_ms)
 //!                                                            11 + 16 x count bytes
+//! account    u8 status of the commitment (0 disabled, 1 enabled, 2 enabled until it may end)
+//!            | u8 flags | u64 started | u64 ended | u64 earliest end              27 bytes
+//!            flags: 1 = started, 2 = ended, 4 = earliest end;
+//!            a field whose flag is not set is 0
 //! stream     u8 flags | u32 retention_hours | u64 created | u8 bytes of name | name
-//!                                                            15 + name bytes
-//!            flags: 1 = being deleted
+//!            | u8 mode (0 provisioned, 1 on demand)
+//!            | u8 distribution (0 user partition key, 1 auto)
+//!            | u8 quotas (0 the server's, 1 open, 2 aws)
+//!            | u8 monitoring (a bit for each metric, 1 to 64, in the order of the API model)
+//!            | u32 warm throughput, MiB/s | u32 largest record, KiB (1024 to 10240) | attributes
+//!            flags: 1 = being deleted, 2 = has a policy
+//! consumer   u8 flags | u64 created | attributes                 flags: 1 = has a policy
+//! attributes u8 count of tags | count x (u16 bytes of key | key | u16 bytes of value | value),
+//!            keys rising | where there is a policy: u32 bytes of it | policy
 //! shard      u8 flags | u32 parent | u32 adjacent parent | u128 first hash key
 //!            | u128 last hash key | u64 created | u64 first sequence number
 //!            | u64 closed at | u64 last sequence number        74 bytes
@@ -38,9 +51,13 @@
 //!            | u64 newest arrival | u64 trim horizon             41 bytes
 //! ```
 //!
+//! In version 1 a stream ended behind its name and had no flag but 1, 15 + name bytes; a consumer
+//! was `u64 created`, 9 bytes. What they do not say is read as the default.
+//!
 //! Flags are 0 or 1 where a u8 is a truth value, and a flag that is not listed is an error.
 //! A value that is too short or too long is an error: nothing here is ever guessed at.
 
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +68,10 @@ use crate::clock::{Jump, TimelineState};
 use crate::hash_key::{HashKey, HashKeyRange};
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::sequence::SequenceNumber;
+use crate::settings::{StreamSettings, Tags};
+
+pub(super) use settings::{decode_account, encode_account};
+use settings::{put_attributes, put_settings, take_attributes, take_settings};
 
 /// A table of the catalog.
 pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -77,13 +98,22 @@ pub(super) const NEXT_STREAM_ID_KEY: &[u8] = b"next_stream_id";
 /// Key in [`META`]: the timeline of arrival stamps.
 pub(super) const TIMELINE_KEY: &[u8] = b"timeline";
 
-/// The newest format of the catalog that this program knows. **Frozen** per release.
-pub(super) const FORMAT: u32 = 1;
+/// Key in [`META`]: the settings of the account.
+pub(super) const ACCOUNT_KEY: &[u8] = b"account";
 
-/// The version byte of every value.
+/// The newest format of the catalog that this program knows, and the one it writes. **Frozen**
+/// per release.
+pub const FORMAT: u32 = 2;
+
+/// The version byte of every value but those of streams and consumers.
 const VERSION: u8 = 1;
+/// The version byte of the values of streams and consumers; 1 was without settings.
+const VERSION_WITH_SETTINGS: u8 = 2;
 
 const STREAM_DELETING: u8 = 1;
+const STREAM_POLICY: u8 = 2;
+
+const CONSUMER_POLICY: u8 = 1;
 
 const SHARD_PARENT: u8 = 1;
 const SHARD_ADJACENT_PARENT: u8 = 2;
@@ -119,6 +149,8 @@ pub(super) struct StreamValue {
     pub(super) retention_hours: u32,
     /// Whether this is a tombstone.
     pub(super) is_deleting: bool,
+    /// What is set on it.
+    pub(super) settings: StreamSettings,
 }
 
 /// The key of a stream, and the prefix of the keys of all that belongs to it.
@@ -242,29 +274,38 @@ pub(super) fn decode_timeline(value: &[u8]) -> Result<TimelineState, Undecodable
 /// Writes a value of [`STREAMS`].
 pub(super) fn encode_stream(stream: &StreamValue) -> Vec<u8> {
     let name = stream.name.as_str().as_bytes();
-    let mut value = vec![VERSION];
-    value.push(if stream.is_deleting { STREAM_DELETING } else { 0 });
+    let mut flags = 0;
+    if stream.is_deleting {
+        flags |= STREAM_DELETING;
+    }
+    if stream.settings.policy.is_some() {
+        flags |= STREAM_POLICY;
+    }
+    let mut value = vec![VERSION_WITH_SETTINGS, flags];
     value.extend_from_slice(&stream.retention_hours.to_le_bytes());
     value.extend_from_slice(&stream.created_ms.to_le_bytes());
     value.push(u8::try_from(name.len()).expect("a name has at most 128 bytes"));
     value.extend_from_slice(name);
+    put_settings(&stream.settings, &mut value);
     value
 }
 
-/// Reads [`encode_stream`].
+/// Reads [`encode_stream`], and values of version 1.
 pub(super) fn decode_stream(value: &[u8]) -> Result<StreamValue, Undecodable> {
-    let mut fields = Fields::open(value, "a stream")?;
-    let flags = fields.flags(STREAM_DELETING)?;
+    let (has_settings, mut fields) = Fields::open_either(value, "a stream")?;
+    let known = if has_settings { STREAM_DELETING | STREAM_POLICY } else { STREAM_DELETING };
+    let flags = fields.flags(known)?;
     let retention_hours = fields.u32()?;
     let created_ms = fields.u64()?;
     let name_bytes = fields.u8()?;
     let name = fields.text(usize::from(name_bytes))?;
-    let stream = StreamValue {
-        name: name.parse().map_err(|_| fields.damaged())?,
-        created_ms,
-        retention_hours,
-        is_deleting: flags & STREAM_DELETING != 0,
+    let name = name.parse().map_err(|_| fields.damaged())?;
+    let settings = match has_settings {
+        true => take_settings(&mut fields, flags & STREAM_POLICY != 0)?,
+        false => StreamSettings::default(),
     };
+    let is_deleting = flags & STREAM_DELETING != 0;
+    let stream = StreamValue { name, created_ms, retention_hours, is_deleting, settings };
     fields.end(stream)
 }
 
@@ -338,19 +379,26 @@ pub(super) fn decode_shard(id: ShardId, value: &[u8]) -> Result<ShardEntry, Unde
 
 /// Writes a value of [`CONSUMERS`]. The name is in the key.
 pub(super) fn encode_consumer(consumer: &ConsumerEntry) -> Vec<u8> {
-    let mut value = vec![VERSION];
+    let flags = if consumer.policy.is_some() { CONSUMER_POLICY } else { 0 };
+    let mut value = vec![VERSION_WITH_SETTINGS, flags];
     value.extend_from_slice(&consumer.created_ms.to_le_bytes());
+    put_attributes(&consumer.tags, consumer.policy.as_deref(), &mut value);
     value
 }
 
-/// Reads [`encode_consumer`].
+/// Reads [`encode_consumer`], and values of version 1.
 pub(super) fn decode_consumer(
     name: ConsumerName,
     value: &[u8],
 ) -> Result<ConsumerEntry, Undecodable> {
-    let mut fields = Fields::open(value, "a consumer")?;
+    let (has_settings, mut fields) = Fields::open_either(value, "a consumer")?;
+    let flags = if has_settings { fields.flags(CONSUMER_POLICY)? } else { 0 };
     let created_ms = fields.u64()?;
-    fields.end(ConsumerEntry { name, created_ms })
+    let (tags, policy) = match has_settings {
+        true => take_attributes(&mut fields, flags & CONSUMER_POLICY != 0)?,
+        false => (Tags::new(), None),
+    };
+    fields.end(ConsumerEntry { name, created_ms, tags, policy })
 }
 
 /// Writes a value of [`MARKS`].
@@ -396,6 +444,17 @@ impl<'a> Fields<'a> {
             Some((&VERSION, rest)) => Ok(Fields { rest, what }),
             Some((&version, _)) if version > VERSION => Err(Undecodable::Newer(version)),
             _ => Err(Undecodable::Damaged(what)),
+        }
+    }
+
+    /// The same for a value of version 1, or of the one with settings: which is told.
+    fn open_either(value: &'a [u8], what: &'static str) -> Result<(bool, Self), Undecodable> {
+        match value.split_first() {
+            Some((&VERSION_WITH_SETTINGS, rest)) => Ok((true, Fields { rest, what })),
+            Some((&version, _)) if version > VERSION_WITH_SETTINGS => {
+                Err(Undecodable::Newer(version))
+            }
+            _ => Fields::open(value, what).map(|fields| (false, fields)),
         }
     }
 

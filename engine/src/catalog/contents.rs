@@ -12,6 +12,7 @@ use crate::hash_key::HashKeyRange;
 use crate::ids::{ConsumerName, ShardId, StreamId, StreamName};
 use crate::log::header::ShardIdentity;
 use crate::sequence::SequenceNumber;
+use crate::settings::{AccountSettings, StreamSettings, Tags};
 
 /// All of a catalog.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Contents {
     pub next_stream_id: u64,
     /// Where the timeline of arrival stamps stands.
     pub timeline: TimelineState,
+    /// The settings of the account.
+    pub account: AccountSettings,
     /// The streams by id, tombstones among them.
     pub streams: Vec<StreamEntry>,
     /// The marks of the shards that have one.
@@ -44,6 +47,7 @@ impl Contents {
             iterator_key,
             next_stream_id: 1,
             timeline: TimelineState::default(),
+            account: AccountSettings::default(),
             streams: Vec::new(),
             marks: BTreeMap::new(),
         }
@@ -58,6 +62,7 @@ impl fmt::Debug for Contents {
             .field("unsynced", &self.unsynced)
             .field("next_stream_id", &self.next_stream_id)
             .field("timeline", &self.timeline)
+            .field("account", &self.account)
             .field("streams", &self.streams)
             .field("marks", &self.marks)
             .finish_non_exhaustive()
@@ -77,6 +82,8 @@ pub struct StreamEntry {
     pub retention_hours: u32,
     /// Whether it is a tombstone: its name is free, its files are being removed.
     pub is_deleting: bool,
+    /// What is set on it.
+    pub settings: StreamSettings,
     /// Its shards by id, closed ones among them.
     pub shards: Vec<ShardEntry>,
     /// Its registered consumers by name.
@@ -142,6 +149,10 @@ pub struct ConsumerEntry {
     pub name: ConsumerName,
     /// When it was registered, milliseconds since 1970.
     pub created_ms: u64,
+    /// Its tags.
+    pub tags: Tags,
+    /// Its resource policy, if it has one.
+    pub policy: Option<String>,
 }
 
 /// A lower bound of what is durable in a shard: where recovery starts to scan, and the trim
@@ -221,6 +232,10 @@ pub(super) fn read(store: &Store) -> Result<Contents, Fault> {
         iterator_key: codec::decode_iterator_key(value(codec::ITERATOR_KEY_KEY)?.value())?,
         next_stream_id: codec::decode_next_stream_id(value(codec::NEXT_STREAM_ID_KEY)?.value())?,
         timeline: codec::decode_timeline(value(codec::TIMELINE_KEY)?.value())?,
+        account: match meta.get(codec::ACCOUNT_KEY)? {
+            Some(value) => codec::decode_account(value.value())?,
+            None => AccountSettings::default(),
+        },
         streams: Vec::new(),
         marks: BTreeMap::new(),
     };
@@ -228,7 +243,7 @@ pub(super) fn read(store: &Store) -> Result<Contents, Fault> {
     for entry in transaction.open_table(codec::STREAMS)?.iter()? {
         let (key, value) = entry?;
         let id = codec::decode_stream_key(key.value())?;
-        let StreamValue { name, created_ms, retention_hours, is_deleting } =
+        let StreamValue { name, created_ms, retention_hours, is_deleting, settings } =
             codec::decode_stream(value.value())?;
         contents.streams.push(StreamEntry {
             id,
@@ -236,6 +251,7 @@ pub(super) fn read(store: &Store) -> Result<Contents, Fault> {
             created_ms,
             retention_hours,
             is_deleting,
+            settings,
             shards: Vec::new(),
             consumers: Vec::new(),
         });

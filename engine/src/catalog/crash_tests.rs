@@ -1,6 +1,6 @@
 //! The catalog on a disk that loses power, fails and fills up.
 
-use super::tests::{Step, consumer, life, live, make, mark, open, stream};
+use super::tests::{Step, account, consumer, life, live, make, mark, open, settings, stream};
 use super::*;
 use crate::entropy::SystemEntropy;
 use crate::fs::{Fault as DiskFault, Op, SimFs};
@@ -141,6 +141,8 @@ fn a_change_that_was_reported_as_failed_is_not_made() {
         Step::Create(stream(2, "clicks", 2)),
         Step::MarkDeleting(1),
         Step::Retention(1, 48),
+        Step::Settings(1, settings()),
+        Step::Account(account()),
         Step::PutConsumer(1, "billing"),
         Step::RemoveConsumer(1, "audit"),
     ];

@@ -23,12 +23,19 @@ pub(super) enum Redress {
     Shards(Vec<([u8; 12], Option<Vec<u8>>)>),
     /// The consumer of that key was put or removed; this is what was there.
     Consumer(Vec<u8>, Option<Vec<u8>>),
+    /// The settings of the account were changed; this is what was there.
+    Account(Option<Vec<u8>>),
 }
 
 impl Redress {
     /// For a consumer, with the value that the change replaced.
     pub(super) fn consumer(key: Vec<u8>, before: Option<&AccessGuard<'_, &[u8]>>) -> Redress {
         Redress::Consumer(key, before.map(|before| before.value().to_vec()))
+    }
+
+    /// For the account, with the value that the change replaced.
+    pub(super) fn account(before: Option<&AccessGuard<'_, &[u8]>>) -> Redress {
+        Redress::Account(before.map(|before| before.value().to_vec()))
     }
 
     /// Puts back what was there.
@@ -45,6 +52,14 @@ impl Redress {
             }
             Redress::Consumer(key, before) => {
                 put_back(&mut transaction.open_table(codec::CONSUMERS)?, key, before)
+            }
+            Redress::Account(before) => {
+                let mut meta = transaction.open_table(codec::META)?;
+                match before {
+                    Some(before) => meta.insert(codec::ACCOUNT_KEY, before.as_slice())?,
+                    None => meta.remove(codec::ACCOUNT_KEY)?,
+                };
+                Ok(())
             }
         }
     }

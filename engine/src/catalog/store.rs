@@ -242,6 +242,7 @@ fn fill(transaction: &WriteTransaction, contents: &Contents) -> Result<(), Fault
         (codec::ITERATOR_KEY_KEY, codec::encode_iterator_key(&contents.iterator_key)),
         (codec::NEXT_STREAM_ID_KEY, codec::encode_next_stream_id(contents.next_stream_id)),
         (codec::TIMELINE_KEY, codec::encode_timeline(&contents.timeline)),
+        (codec::ACCOUNT_KEY, codec::encode_account(&contents.account)),
     ];
     for (key, value) in values {
         meta.insert(key, value.as_slice())?;
@@ -269,6 +270,7 @@ pub(super) fn put_streams<'a>(
             created_ms: stream.created_ms,
             retention_hours: stream.retention_hours,
             is_deleting: stream.is_deleting,
+            settings: stream.settings.clone(),
         };
         put_stream(&mut streams, stream.id, &value)?;
         for shard in &stream.shards {

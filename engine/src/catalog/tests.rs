@@ -8,6 +8,9 @@ use crate::entropy::SystemEntropy;
 use crate::fs::{ReadMode, RealFs};
 use crate::hash_key::HashKeyRange;
 use crate::sequence::SequenceNumber;
+use crate::settings::{
+    Commitment, CommitmentStatus, Distribution, QuotaProfile, ShardMetrics, StreamMode, Tags,
+};
 
 pub(super) fn stream(id: u64, name: &str, shard_count: u32) -> StreamEntry {
     let shards = HashKeyRange::tile(shard_count).zip(0..).map(|(range, index)| ShardEntry {
@@ -25,13 +28,34 @@ pub(super) fn stream(id: u64, name: &str, shard_count: u32) -> StreamEntry {
         created_ms: 1000 + id,
         retention_hours: 24,
         is_deleting: false,
+        settings: StreamSettings::default(),
         shards: shards.collect(),
         consumers: Vec::new(),
     }
 }
 
 pub(super) fn consumer(name: &str) -> ConsumerEntry {
-    ConsumerEntry { name: name.parse().unwrap(), created_ms: 5 }
+    let tags = Tags::from([("team".to_owned(), name.to_owned())]);
+    ConsumerEntry { name: name.parse().unwrap(), created_ms: 5, tags, policy: None }
+}
+
+/// Settings that are nowhere the default.
+pub(super) fn settings() -> StreamSettings {
+    StreamSettings {
+        mode: StreamMode::OnDemand,
+        warm_throughput_mib_s: 100,
+        max_record_kib: 10_240,
+        distribution: Distribution::Auto,
+        quotas: Some(QuotaProfile::Aws),
+        monitoring: ShardMetrics::ALL,
+        tags: Tags::from([("a".to_owned(), String::new()), ("b".to_owned(), "c".to_owned())]),
+        policy: Some("{}".to_owned()),
+    }
+}
+
+pub(super) fn account() -> AccountSettings {
+    let (status, started_ms) = (CommitmentStatus::Enabled, Some(8));
+    AccountSettings { commitment: Commitment { status, started_ms, ..Commitment::default() } }
 }
 
 pub(super) fn mark(next: u64, trim_horizon: u64) -> ShardMark {
@@ -57,6 +81,8 @@ pub(super) enum Step {
     MarkDeleting(u64),
     Forget(u64),
     Retention(u64, u32),
+    Settings(u64, StreamSettings),
+    Account(AccountSettings),
     PutConsumer(u64, &'static str),
     RemoveConsumer(u64, &'static str),
     Record(u64, u32, ShardMark),
@@ -71,6 +97,8 @@ impl Step {
             Step::MarkDeleting(id) => catalog.mark_deleting(StreamId(*id)),
             Step::Forget(id) => catalog.forget_stream(StreamId(*id)),
             Step::Retention(id, hours) => catalog.set_retention(StreamId(*id), *hours, || ()),
+            Step::Settings(id, settings) => catalog.set_settings(StreamId(*id), settings, || ()),
+            Step::Account(account) => catalog.set_account(account, || ()),
             Step::PutConsumer(id, name) => {
                 catalog.put_consumer(StreamId(*id), &consumer(name), || ())
             }
@@ -108,6 +136,11 @@ impl Step {
                 let place = find(contents, *id);
                 contents.streams[place].retention_hours = *hours;
             }
+            Step::Settings(id, settings) => {
+                let place = find(contents, *id);
+                contents.streams[place].settings = settings.clone();
+            }
+            Step::Account(account) => contents.account = *account,
             Step::PutConsumer(id, name) => {
                 let place = find(contents, *id);
                 contents.streams[place].consumers.push(consumer(name));
@@ -142,6 +175,9 @@ pub(super) fn life() -> Vec<Step> {
         Step::Create(stream(2, "..", 200)),
         Step::Record(2, 199, mark(7, 1)),
         Step::Retention(1, 48),
+        Step::Settings(1, settings()),
+        Step::Settings(2, settings()),
+        Step::Account(account()),
         Step::MarkDeleting(2),
         Step::Create(stream(3, "..", 1)),
         Step::RemoveConsumer(1, "audit"),
@@ -254,6 +290,60 @@ fn a_newer_format_is_refused_with_its_version() {
     assert_eq!((found, known), (7, codec::FORMAT));
 }
 
+/// Makes of a catalog one as version 1 has written it.
+fn lower(catalog: &Catalog, contents: &Contents) {
+    let lower = |transaction: &WriteTransaction| {
+        let mut meta = transaction.open_table(codec::META)?;
+        meta.insert(codec::FORMAT_KEY, codec::encode_format(1).as_slice())?;
+        meta.remove(codec::ACCOUNT_KEY)?;
+        let mut streams = transaction.open_table(codec::STREAMS)?;
+        let mut consumers = transaction.open_table(codec::CONSUMERS)?;
+        for stream in &contents.streams {
+            let mut value = vec![1, u8::from(stream.is_deleting)];
+            value.extend_from_slice(&stream.retention_hours.to_le_bytes());
+            value.extend_from_slice(&stream.created_ms.to_le_bytes());
+            value.push(stream.name.as_str().len() as u8);
+            value.extend_from_slice(stream.name.as_str().as_bytes());
+            streams.insert(codec::stream_key(stream.id).as_slice(), value.as_slice())?;
+            for consumer in &stream.consumers {
+                let value = [&[1][..], &consumer.created_ms.to_le_bytes()].concat();
+                let key = codec::consumer_key(stream.id, &consumer.name);
+                consumers.insert(key.as_slice(), value.as_slice())?;
+            }
+        }
+        Ok(())
+    };
+    catalog.change(lower).unwrap();
+}
+
+#[test]
+fn an_older_format_is_read_with_defaults_and_raised_when_a_run_begins() {
+    let (directory, fs) = real();
+    let mut contents = live(&fs, directory.path());
+    let (catalog, _) = open(&fs, directory.path());
+    lower(&catalog, &contents);
+    drop(catalog);
+    contents.format = 1;
+    contents.account = AccountSettings::default();
+    for stream in &mut contents.streams {
+        stream.settings = StreamSettings::default();
+        stream.consumers.iter_mut().for_each(|consumer| consumer.tags.clear());
+    }
+    // Reading alone changes nothing.
+    for _ in 0..2 {
+        assert_eq!(open(&fs, directory.path()).1, contents);
+    }
+    let (catalog, _) = open(&fs, directory.path());
+    let begin = [Step::Begin, Step::Settings(1, settings()), Step::Account(account())];
+    for step in begin {
+        step.take(&catalog).unwrap();
+        step.model(&mut contents);
+    }
+    drop(catalog);
+    contents.format = codec::FORMAT;
+    assert_eq!(open(&fs, directory.path()).1, contents);
+}
+
 #[test]
 fn a_rebuilt_catalog_takes_the_place_of_the_damaged_one_which_is_kept() {
     let (directory, fs) = real();
@@ -278,6 +368,7 @@ fn a_change_to_a_stream_that_is_not_there_is_refused_and_harms_nothing() {
     let absent = StreamId(5);
     assert!(catalog.set_retention(absent, 48, || ()).is_err());
     assert!(catalog.mark_deleting(absent).is_err());
+    assert!(catalog.set_settings(absent, &settings(), || ()).is_err());
     assert!(catalog.put_consumer(absent, &consumer("audit"), || ()).is_err());
     catalog.forget_stream(absent).unwrap();
     catalog.create_stream(&stream(1, "orders", 1)).unwrap();

@@ -16,8 +16,9 @@ use crate::log::index::footer_bytes;
 use crate::mutant::Mutant;
 use crate::sequence::SequenceNumber;
 
-/// The version of everything on disk that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of a segment that this program writes, and the newest that it reads. That of the
+/// whole directory, which may be higher, is in the catalog.
+pub const SEGMENT_FORMAT_VERSION: u32 = 1;
 
 /// Where the first frame of a segment stands.
 pub(crate) const FRAMES_START: u64 = 8192;
@@ -104,7 +105,7 @@ impl SegmentHeader {
         let name = identity.stream_name.as_str().as_bytes();
         let mut out = [0u8; HEADER_BYTES];
         out[0..8].copy_from_slice(&MAGIC);
-        out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[8..12].copy_from_slice(&SEGMENT_FORMAT_VERSION.to_le_bytes());
         out[16..24].copy_from_slice(&identity.stream.0.to_le_bytes());
         out[24..28].copy_from_slice(&identity.shard.0.to_le_bytes());
         out[28..32].copy_from_slice(&identity.stream_shards.to_le_bytes());
@@ -137,7 +138,7 @@ impl SegmentHeader {
             return Err(HeaderFault::Magic);
         }
         let version = u32_at(bytes, 8);
-        if version > FORMAT_VERSION {
+        if version > SEGMENT_FORMAT_VERSION {
             return Err(HeaderFault::Newer { version });
         }
         if crc(bytes) != u32_at(bytes, 12) {
@@ -197,7 +198,7 @@ impl SegmentHeader {
         match (newer, refused) {
             (Some(found), _) => {
                 let path = path.to_owned();
-                Err(Error::NewerFormat { path, found, known: FORMAT_VERSION })
+                Err(Error::NewerFormat { path, found, known: SEGMENT_FORMAT_VERSION })
             }
             (None, Some((error, offset))) => Err(error).at("read", path, offset),
             (None, None) => Ok(None),

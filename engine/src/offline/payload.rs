@@ -19,7 +19,7 @@ pub(super) fn check(header: &FrameHeader, payload: &[u8]) -> Option<&'static str
         if record.arrival_ms < arrival_ms || (is_first && record.arrival_ms != arrival_ms) {
             return Some("a record with an arrival time that falls");
         }
-        if PartitionKey::from_bytes(record.key).is_err() {
+        if PartitionKey::from_bytes_or_none(record.key).is_err() {
             return Some("a record whose partition key is not valid");
         }
         arrival_ms = record.arrival_ms;

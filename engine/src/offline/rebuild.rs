@@ -1,8 +1,8 @@
 //! A catalog from what the headers of the segments say: for when the file is lost or damaged.
 //!
 //! Every header names its stream, shard, hash range and parents, so whatever has ever held a
-//! record comes back. What no segment tells of is gone: registered consumers, streams that never
-//! took a record, iterators (the key is new), retention beyond what the newest header says.
+//! record comes back. What no segment tells of is gone: registered consumers, settings, streams that
+//! never took a record, iterators (the key is new), retention beyond what the newest header says.
 //!
 //! Nobody knows any more how far the logs were durable. So the marks stand at the first frame of
 //! each last segment, from where recovery walks as after a crash, and the catalog says that the
@@ -27,6 +27,7 @@ use crate::log::paths::{Paths, segment_base};
 use crate::log::scan::{Found, Scanner};
 use crate::options::Environment;
 use crate::sequence::SequenceNumber;
+use crate::settings::StreamSettings;
 
 /// A stream as it comes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,6 +102,9 @@ pub fn rebuild_catalog(
     contents.timeline = TimelineState { now_ms: newest_ms, jumps: Vec::new() };
     bury_namesakes(&mut contents, &paths, &mut report);
     report.notes.extend([
+        "settings are the defaults again: those of each stream but its retention (mode, largest \
+         record, distribution, quotas, monitoring, tags, policy), and the account's; set them again"
+            .to_owned(),
         "registered consumers are forgotten; register them again".to_owned(),
         "streams that never took a record are forgotten; make them again".to_owned(),
         "a stream that was being deleted may be back; delete it again".to_owned(),
@@ -216,6 +220,7 @@ fn stream_of(
         created_ms: newest.identity.stream_created_ms,
         retention_hours: retention_hours.clamp(RETENTION_HOURS_MIN, RETENTION_HOURS_MAX),
         is_deleting: false,
+        settings: StreamSettings::default(),
         shards: headers().map(known_shard).collect(),
         consumers: Vec::new(),
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::fs::{Fault, SimFs};
 use crate::tests::{World, name, put, put_now, read_all, read_from};
-use crate::{Error, Shard};
+use crate::{Error, Shard, StreamSettings};
 
 mod ends;
 
@@ -74,7 +74,7 @@ fn restore(fs: &SimFs, image: &BTreeMap<PathBuf, Vec<u8>>) {
 fn one_shard(seed: u64, frames: u64, data_bytes: usize) -> World {
     let world = World::new(seed);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for number in 1..=frames {
         put_now(&engine, &stream.shards()[0], &[&vec![number as u8; data_bytes]]).unwrap();
     }
@@ -124,7 +124,7 @@ fn a_crash_leaves_a_tail_and_no_damage() {
     for seed in 0..30 {
         let world = World::new(seed);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         world.fs.crash_at(world.fs.ops() + 3 + seed);
         for _ in 0..40 {
             if put_now(&engine, &stream.shards()[0], &[&vec![1; 30_000], b"two"]).is_err() {
@@ -326,7 +326,7 @@ fn whatever_is_broken_is_mended_so_that_the_rest_is_served_without_an_error() {
     for seed in 0..600 {
         let world = World::new(seed);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         for number in 1..=40 {
             let data = vec![number as u8; [0, 10, 5000, 60_000][draw(4) as usize]];
             put_now(&engine, &stream.shards()[0], &[&data, &data]).unwrap();
@@ -423,7 +423,7 @@ fn a_file_that_cannot_be_read_is_a_finding_and_no_step() {
 fn beside_a_running_server_only_what_is_recorded_is_judged() {
     let world = World::new(10);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 2).unwrap();
+    let stream = engine.create_stream(&name("s"), 2, StreamSettings::default()).unwrap();
     for number in 1..=30u8 {
         put_now(&engine, &stream.shards()[0], &[&vec![number; 40_000]]).unwrap();
     }
@@ -450,7 +450,7 @@ fn a_lost_catalog_is_rebuilt_from_the_segments() {
     };
     let mut before = BTreeMap::new();
     for (text, shards) in [("a", 4), ("b", 1), ("..", 3)] {
-        let stream = engine.create_stream(&name(text), shards).unwrap();
+        let stream = engine.create_stream(&name(text), shards, StreamSettings::default()).unwrap();
         // The last shard of each never takes a record, unless it is the only one.
         for (index, shard) in stream.shards().iter().enumerate() {
             if index == 0 || index + 1 < shards as usize {
@@ -463,7 +463,7 @@ fn a_lost_catalog_is_rebuilt_from_the_segments() {
             stream.shards().iter().map(|shard| read_all(shard).unwrap()).collect();
         before.insert(text, (expected(&stream.shards()), records));
     }
-    engine.create_stream(&name("unused"), 1).unwrap();
+    engine.create_stream(&name("unused"), 1, StreamSettings::default()).unwrap();
     engine.shut_down().unwrap();
     drop(engine);
 
@@ -491,7 +491,7 @@ fn a_lost_catalog_is_rebuilt_from_the_segments() {
             assert_eq!(read_from(shard, next.0).unwrap().len(), 1);
         }
     }
-    let id = engine.create_stream(&name("new"), 1).unwrap().id();
+    let id = engine.create_stream(&name("new"), 1, StreamSettings::default()).unwrap().id();
     assert_eq!(id, StreamId(78));
 }
 
@@ -500,7 +500,7 @@ fn of_two_streams_of_a_name_the_newer_keeps_it() {
     let world = World::new(12);
     let engine = world.open().unwrap();
     for data in [b"old", b"new"] {
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[data]).unwrap();
         if data == b"old" {
             engine.delete_stream(&name("s")).unwrap();

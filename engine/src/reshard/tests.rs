@@ -1,7 +1,7 @@
 //! Streams that change shape, over a disk that loses power, fails and fills up.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -9,7 +9,7 @@ use crate::fs::{Fault, Op};
 use crate::hash_key::{HashKey, HashKeyRange};
 use crate::record::{PartitionKey, RecordView};
 use crate::tests::{World, name, put, put_now, read_all};
-use crate::{Engine, EngineOptions, Environment, ReadLimit};
+use crate::{Engine, EngineOptions, Environment, ReadLimit, StreamSettings};
 
 const HALF: HashKey = HashKey(1 << 127);
 const WHOLE: ReadLimit = ReadLimit { records: 100, bytes: 1 << 20 };
@@ -37,7 +37,7 @@ fn contents(stream: &Stream) -> BTreeMap<u32, Vec<Vec<u8>>> {
 fn records_go_to_the_children_and_readers_find_the_end_and_who_goes_on() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let parent = stream.shards()[0].clone();
     put_now(&engine, &parent, &[b"one", b"two"]).unwrap();
     let mut reader = parent.cursor(SequenceNumber(0));
@@ -79,7 +79,7 @@ fn a_shape_outlives_a_clean_stop_and_a_kill() {
     for is_killed in [false, true] {
         let world = World::new(2);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 2).unwrap();
+        let stream = engine.create_stream(&name("s"), 2, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"parent"]).unwrap();
         engine.reshard(&stream, &[split(0, HashKey(1000)), merge(3, 1)]).unwrap();
         assert_eq!(ids(&stream.shards()), [0, 1, 2, 3, 4]);
@@ -124,7 +124,7 @@ fn put_everywhere(engine: &Engine, stream: &Stream, round: u8, acknowledged: &mu
 /// A life with reshards in it, until the disk is gone.
 fn live(world: &World, acknowledged: &mut Acknowledged) -> Result<()> {
     let engine = world.open()?;
-    let stream = engine.create_stream(&name("s"), 2)?;
+    let stream = engine.create_stream(&name("s"), 2, StreamSettings::default())?;
     let reshards: [&[Step]; 4] = [
         &[split(0, HashKey(5))],
         &[merge(3, 1)],
@@ -199,7 +199,7 @@ fn a_reshard_that_failed_is_not_made_and_its_parents_go_on() {
         for (nth, more) in (1..12).flat_map(|nth| [0, 40].map(|more| (nth, more))) {
             let world = World::new(nth);
             let engine = world.open().unwrap();
-            let stream = engine.create_stream(&name("s"), 1).unwrap();
+            let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
             let parent = stream.shards()[0].clone();
             put_now(&engine, &parent, &[b"before"]).unwrap();
             (nth..=nth + more).for_each(|nth| world.fs.inject(Fault::Fails { op, nth, is_full }));
@@ -237,7 +237,7 @@ fn a_reshard_that_failed_is_not_made_and_its_parents_go_on() {
 fn a_closed_shard_goes_when_its_last_record_has_expired() {
     let world = World::new(3);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"old"]).unwrap();
     engine.reshard(&stream, &[split(0, HALF)]).unwrap();
     let pass = |hours: u64| {
@@ -274,7 +274,7 @@ fn a_power_cut_while_a_shard_expires_leaves_it_or_takes_it() {
     for ordinal in 0.. {
         let world = World::new(ordinal);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"old"]).unwrap();
         engine.reshard(&stream, &[split(0, HALF)]).unwrap();
         world.clock.advance(Duration::from_hours(26));
@@ -308,7 +308,7 @@ fn a_power_cut_while_a_shard_expires_leaves_it_or_takes_it() {
 #[test]
 fn one_reshard_at_a_time_and_none_of_what_is_not_open() {
     let engine = World::new(4).open().unwrap();
-    let stream = engine.create_stream(&name("s"), 3).unwrap();
+    let stream = engine.create_stream(&name("s"), 3, StreamSettings::default()).unwrap();
     {
         let _updating = stream.begin_update().unwrap();
         assert!(stream.is_updating());
@@ -336,12 +336,14 @@ fn one_reshard_at_a_time_and_none_of_what_is_not_open() {
 #[test]
 fn what_races_with_reshards_is_put_once_and_in_order() {
     const KEYS: u128 = 4;
+    const ROUNDS: u64 = 40;
     let dir = tempfile::tempdir().unwrap();
     let environment = Environment::system(crate::fs::ReadMode::Pread);
     let engine = Engine::open(EngineOptions::new(dir.path()), environment).unwrap();
     engine.start();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let is_over = AtomicBool::new(false);
+    let done: Vec<_> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
     let puts = std::thread::scope(|scope| {
         let put_all = |key: u128| {
             let mut number = 0u64;
@@ -352,7 +354,10 @@ fn what_races_with_reshards_is_put_once_and_in_order() {
                 let record = RecordView::new(partition_key, Some(hash_key), &data).unwrap();
                 let shards = stream.shards();
                 match shards[shards.route(hash_key)].put(std::iter::once(record)) {
-                    Ok(_) => number += 1,
+                    Ok(_) => {
+                        number += 1;
+                        done[key as usize].store(number, Ordering::Relaxed);
+                    }
                     Err(Error::ShardClosing { .. } | Error::ShardClosed { .. }) => {
                         std::thread::yield_now();
                     }
@@ -362,7 +367,11 @@ fn what_races_with_reshards_is_put_once_and_in_order() {
             number
         };
         let producers: Vec<_> = (0..KEYS).map(|key| scope.spawn(move || put_all(key))).collect();
-        for round in 0..40u32 {
+        for round in 0..ROUNDS {
+            // Everybody has put something since the last one.
+            while done.iter().any(|done| done.load(Ordering::Relaxed) <= round) {
+                std::thread::yield_now();
+            }
             let open: Vec<_> = stream.shards().open().cloned().collect();
             let step = match round % 2 {
                 0 => {
@@ -390,7 +399,7 @@ fn what_races_with_reshards_is_put_once_and_in_order() {
         records.sort_unstable();
         let numbers: Vec<_> = records.iter().map(|(_, number)| *number).collect();
         assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "key {key}");
-        assert!(count > 10, "{count} puts are no race");
+        assert!(count >= ROUNDS);
     }
     engine.shut_down().unwrap();
 }

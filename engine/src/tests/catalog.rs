@@ -4,14 +4,18 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::{World, name, put_now, read_all};
-use crate::fs::{Fault, Fs, Op};
+use crate::fs::{Fault, Fs, Op, SimFs};
 use crate::ids::ConsumerName;
-use crate::{Engine, Error, Stream};
+use crate::settings::{
+    AccountSettings, Commitment, CommitmentStatus, Distribution, QuotaProfile, ShardMetrics,
+    StreamMode, Tags,
+};
+use crate::{Consumer, Engine, Error, Stream, StreamSettings};
 
 /// A running engine with a stream of one record.
 fn one_record(world: &World) -> (Engine, Arc<Stream>) {
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
     (engine, stream)
 }
@@ -102,7 +106,10 @@ fn a_run_whose_start_could_not_be_recorded_takes_no_record_before_it_is() {
     let stream = engine.stream(&name("s")).unwrap();
     let refused = put_now(&engine, &stream.shards()[0], &[b"early"]);
     assert!(matches!(refused, Err(Error::DiskFull)), "{refused:?}");
-    assert!(matches!(engine.create_stream(&name("t"), 1), Err(Error::DiskFull)));
+    assert!(matches!(
+        engine.create_stream(&name("t"), 1, StreamSettings::default()),
+        Err(Error::DiskFull)
+    ));
     world.fs.clear_faults();
     engine.housekeeping_step();
     put_now(&engine, &stream.shards()[0], &[b"after"]).unwrap();
@@ -114,24 +121,198 @@ fn a_run_whose_start_could_not_be_recorded_takes_no_record_before_it_is() {
 }
 
 #[test]
-fn registrations_under_way_count_against_the_limit() {
+fn of_concurrent_registrations_one_of_a_name_and_20_in_all_are_made() {
+    for seed in 0..8 {
+        let world = World::new(seed);
+        let (engine, stream) = one_record(&world);
+        let start = Barrier::new(6);
+        // Three threads want the same names, each in an order of its own, and three more others.
+        let names = |thread: u32| {
+            (0..8).map(
+                move |number| if thread < 3 { (number + thread) % 8 } else { number + 8 * thread },
+            )
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..6 {
+                let (engine, stream, start) = (&engine, &stream, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    for number in names(thread) {
+                        let name: ConsumerName = format!("c{number}").parse().unwrap();
+                        match engine.register_consumer(stream, &name, Tags::new()) {
+                            Ok(_) | Err(Error::LimitExceeded { max: 20, .. }) => {}
+                            // Whoever is told that it exists finds it.
+                            Err(Error::ConsumerExists { .. }) => {
+                                stream.consumer(&name).unwrap();
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+        });
+        let registered = stream.consumers();
+        assert_eq!(registered.len(), 20);
+        drop((stream, engine));
+        let world = world.with(world.fs.kill());
+        let again = world.open().unwrap().stream(&name("s")).unwrap();
+        assert_eq!(again.consumers(), registered);
+    }
+}
+
+/// A change of everything that can be set.
+fn set_all(settings: &mut StreamSettings) {
+    *settings = StreamSettings {
+        mode: StreamMode::OnDemand,
+        warm_throughput_mib_s: 200,
+        max_record_kib: 5_000,
+        distribution: Distribution::Auto,
+        quotas: Some(QuotaProfile::Aws),
+        monitoring: ShardMetrics::ALL,
+        tags: tags("team", "a"),
+        policy: Some("{}".to_owned()),
+    };
+}
+
+fn tags(key: &str, value: &str) -> Tags {
+    Tags::from([(key.to_owned(), value.to_owned())])
+}
+
+#[test]
+fn settings_consumers_and_the_account_survive_a_stop_a_kill_and_a_power_cut() {
+    let ends: [fn(&World, &Engine) -> SimFs; 3] = [
+        |world, engine| {
+            engine.shut_down().unwrap();
+            world.fs.kill()
+        },
+        |world, _| world.fs.kill(),
+        |world, _| world.fs.crash(),
+    ];
+    for end in ends {
+        let world = World::new(3);
+        let engine = world.open().unwrap();
+        assert_eq!(engine.account(), AccountSettings::default());
+        let mut settings = StreamSettings::default();
+        set_all(&mut settings);
+        engine.create_stream(&name("made"), 2, settings.clone()).unwrap();
+        let plain = engine.create_stream(&name("changed"), 1, StreamSettings::default()).unwrap();
+        assert_eq!(*plain.settings(), StreamSettings::default());
+        engine.change_settings(&plain, set_all).unwrap();
+        engine.change_settings(&plain, |settings| settings.tags.clear()).unwrap();
+        let consumer: ConsumerName = "audit".parse().unwrap();
+        engine.register_consumer(&plain, &consumer, tags("team", "b")).unwrap();
+        let policy = Some("{\"Version\": 1}".to_owned());
+        let set_policy = |consumer: &mut Consumer| consumer.policy.clone_from(&policy);
+        engine.change_consumer(&plain, &consumer, set_policy).unwrap();
+        let commitment = Commitment {
+            status: CommitmentStatus::Enabled,
+            started_ms: Some(engine.now_ms()),
+            ..Commitment::default()
+        };
+        engine.set_account(AccountSettings { commitment }).unwrap();
+        let fs = end(&world, &engine);
+        drop((plain, engine));
+        let engine = world.with(fs).open().unwrap();
+        assert_eq!(engine.account(), AccountSettings { commitment });
+        assert_eq!(*engine.stream(&name("made")).unwrap().settings(), settings);
+        let changed = engine.stream(&name("changed")).unwrap();
+        let expected = StreamSettings { tags: Tags::new(), ..settings };
+        assert_eq!(*changed.settings(), expected);
+        let consumer = changed.consumer(&consumer).unwrap();
+        assert_eq!((consumer.tags, consumer.policy), (tags("team", "b"), policy));
+    }
+}
+
+#[test]
+fn a_change_of_settings_that_failed_is_seen_neither_now_nor_after_a_start() {
+    let mut failures = 0;
+    for nth in 1..8 {
+        let world = World::new(nth);
+        let (engine, stream) = one_record(&world);
+        let consumer: ConsumerName = "audit".parse().unwrap();
+        engine.register_consumer(&stream, &consumer, Tags::new()).unwrap();
+        let before = stream.consumers();
+        let fails = Fault::Fails { op: Op::Sync, nth, is_full: false };
+        world.fs.inject(fails.clone());
+        let is_set = engine.change_settings(&stream, set_all).is_ok();
+        world.fs.clear_faults();
+        world.fs.inject(fails.clone());
+        let set_tags = |consumer: &mut Consumer| consumer.tags = tags("a", "b");
+        let is_tagged = engine.change_consumer(&stream, &consumer, set_tags).is_ok();
+        world.fs.clear_faults();
+        world.fs.inject(fails);
+        let (status, started_ms) = (CommitmentStatus::Enabled, Some(7));
+        let commitment = Commitment { status, started_ms, ..Commitment::default() };
+        let is_committed = engine.set_account(AccountSettings { commitment }).is_ok();
+        world.fs.clear_faults();
+        failures += [is_set, is_tagged, is_committed].iter().filter(|is_made| !**is_made).count();
+        assert_eq!(*stream.settings() == StreamSettings::default(), !is_set);
+        assert_eq!(stream.consumers() == before, !is_tagged);
+        assert_eq!(engine.account() == AccountSettings::default(), !is_committed);
+        engine.housekeeping_step();
+        let held = (stream.settings(), stream.consumers(), engine.account());
+        drop((stream, engine));
+        let engine = world.with(world.fs.crash()).open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!((stream.settings(), stream.consumers(), engine.account()), held, "{nth}");
+    }
+    assert!(failures >= 6, "{failures}");
+}
+
+#[test]
+fn no_change_of_settings_is_lost_among_others() {
+    for seed in 0..8 {
+        let world = World::new(seed);
+        let (engine, stream) = one_record(&world);
+        let start = Barrier::new(5);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (engine, stream, start) = (&engine, &stream, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    for number in 0..4 {
+                        let tag = (format!("{thread}-{number}"), String::new());
+                        engine
+                            .change_settings(stream, |settings| {
+                                settings.tags.insert(tag.0, tag.1);
+                            })
+                            .unwrap();
+                    }
+                });
+            }
+            start.wait();
+            engine.set_retention_hours(&stream, 48).unwrap();
+        });
+        assert_eq!(stream.settings().tags.len(), 16);
+        let held = stream.settings();
+        drop((stream, engine));
+        let engine = world.with(world.fs.kill()).open().unwrap();
+        let stream = engine.stream(&name("s")).unwrap();
+        assert_eq!((stream.settings(), stream.retention_hours()), (held, 48));
+    }
+}
+
+#[test]
+fn settings_outside_their_limits_and_those_of_a_deleted_stream_are_refused() {
     let world = World::new(1);
     let (engine, stream) = one_record(&world);
-    let consumer = |number: u32| -> ConsumerName { format!("c{number}").parse().unwrap() };
-    for number in 0..18 {
-        engine.register_consumer(&stream, &consumer(number)).unwrap();
-    }
-    // Two calls that write the catalog now.
-    for number in 18..20 {
-        stream.begin_registration(&consumer(number)).unwrap();
-    }
-    let error = engine.register_consumer(&stream, &consumer(20)).unwrap_err();
-    assert!(matches!(error, Error::LimitExceeded { max: 20, .. }), "{error}");
-    let error = engine.register_consumer(&stream, &consumer(19)).unwrap_err();
-    assert!(matches!(error, Error::ConsumerExists { .. }), "{error}");
-    stream.give_up_registration(&consumer(19));
-    engine.register_consumer(&stream, &consumer(20)).unwrap();
-    assert_eq!(stream.consumers().len(), 19);
+    let large = |settings: &mut StreamSettings| settings.max_record_kib = 10_241;
+    let refused = engine.change_settings(&stream, large);
+    assert!(matches!(refused, Err(Error::OutOfRange { value: 10_241, .. })), "{refused:?}");
+    assert_eq!(*stream.settings(), StreamSettings::default());
+    let mut settings = StreamSettings::default();
+    large(&mut settings);
+    let refused = engine.create_stream(&name("t"), 1, settings).err();
+    assert!(matches!(refused, Some(Error::OutOfRange { .. })), "{refused:?}");
+    let consumer: ConsumerName = "audit".parse().unwrap();
+    let refused = engine.register_consumer(&stream, &consumer, tags("", "")).err();
+    assert!(matches!(refused, Some(Error::OutOfRange { .. })), "{refused:?}");
+    let refused = engine.change_consumer(&stream, &consumer, |_| ());
+    assert!(matches!(refused, Err(Error::ConsumerNotFound { .. })), "{refused:?}");
+    engine.delete_stream(&name("s")).unwrap();
+    engine.housekeeping_step();
+    let refused = engine.change_settings(&stream, set_all);
+    assert!(matches!(refused, Err(Error::StreamDeleted { .. })), "{refused:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{World, name, put_now, read_all};
 use crate::fs::{Fault, Fs, Moment, Op};
 use crate::sequence::SequenceNumber;
-use crate::{Durability, Engine, Error, Shard};
+use crate::{Durability, Engine, Error, Shard, StreamSettings};
 
 fn open(world: &World) -> (Engine, Arc<Shard>) {
     let engine = world.open().unwrap();
@@ -19,7 +19,7 @@ fn open(world: &World) -> (Engine, Arc<Shard>) {
 /// A segment for each of `count` records, two hours apart.
 fn segments(world: &World, count: usize) -> Vec<PathBuf> {
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for _ in 0..count {
         put_now(&engine, &stream.shards()[0], &[b"one a segment"]).unwrap();
         world.clock.advance(Duration::from_secs(2 * 3600));
@@ -40,7 +40,7 @@ fn lose_header(world: &World, path: &Path) {
 fn a_stop_after_a_leap_is_clean_and_keeps_the_leap() {
     let world = World { durability: Durability::Os, ..World::new(1) };
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
     drop((stream, engine));
     let world = world.with(world.fs.kill());
@@ -142,7 +142,7 @@ fn numbers_of_a_last_segment_that_is_gone_are_not_used_again() {
     for is_clean in [true, false] {
         let world = World::new(1);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         for round in 0..10 {
             put_now(&engine, &stream.shards()[0], &[b"acknowledged"]).unwrap();
             if round == 4 {
@@ -216,7 +216,7 @@ fn numbers_that_were_refused_are_not_called_lost_when_the_frame_that_says_so_is(
     let world = World::new(1);
     let (engine, shard) = {
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         (engine, stream.shards()[0].clone())
     };
     world.fs.inject(Fault::Fails { op: Op::CreateDir, nth: 1, is_full: false });
@@ -242,7 +242,7 @@ fn numbers_that_were_refused_are_not_called_lost_when_the_frame_that_says_so_is(
 fn a_catalog_from_a_backup_does_not_cut_what_came_later() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
     engine.shut_down().unwrap();
     drop((stream, engine));

@@ -7,14 +7,14 @@ use super::{World, name, put_now, read_all, records};
 use crate::error::{Damage, Error};
 use crate::fs::Fault;
 use crate::sequence::SequenceNumber;
-use crate::{Engine, ReadLimit, Shard};
+use crate::{Engine, ReadLimit, Shard, StreamSettings};
 
 const SEGMENT: &str = "/data/shards/1/0/00000000000000000001.seg";
 const FRAMES_START: u64 = 8192;
 
 /// Puts 30 records of 3,000 bytes, one a frame.
 fn thirty(engine: &Engine) -> std::sync::Arc<Shard> {
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = stream.shards()[0].clone();
     for number in 1..=30 {
         put_now(engine, &shard, &[&[number; 3000]]).unwrap();

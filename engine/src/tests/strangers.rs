@@ -13,7 +13,7 @@ use crate::log::paths::Paths;
 use crate::offline::{FindingKind, Mode, verify};
 use crate::removal::remove_tree;
 use crate::sequence::SequenceNumber;
-use crate::{ReadLimit, Shard};
+use crate::{ReadLimit, Shard, StreamSettings};
 
 #[test]
 fn a_newer_segment_is_refused_with_its_version_however_the_last_run_ended() {
@@ -21,7 +21,7 @@ fn a_newer_segment_is_refused_with_its_version_however_the_last_run_ended() {
         let world = World::new(1);
         let engine = world.open().unwrap();
         for text in ["old", "new"] {
-            let stream = engine.create_stream(&name(text), 1).unwrap();
+            let stream = engine.create_stream(&name(text), 1, StreamSettings::default()).unwrap();
             put_now(&engine, &stream.shards()[0], &[b"record"]).unwrap();
         }
         if is_stopped {
@@ -58,7 +58,7 @@ fn a_file_whose_name_no_log_can_reach_is_left_alone() {
     for base in [u64::MAX, u64::MAX - 5, 1 << 63] {
         let world = World::new(1);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"before"]).unwrap();
         drop((stream, engine));
         let world = world.with(world.fs.kill());
@@ -96,7 +96,7 @@ fn a_segment_of_another_log_is_neither_served_nor_written_to() {
         let world = World::new(1);
         let engine = world.open().unwrap();
         for text in ["a", "b"] {
-            let stream = engine.create_stream(&name(text), 1).unwrap();
+            let stream = engine.create_stream(&name(text), 1, StreamSettings::default()).unwrap();
             put_now(&engine, &stream.shards()[0], &[text.as_bytes()]).unwrap();
         }
         if is_stopped {
@@ -124,7 +124,7 @@ fn a_directory_in_the_place_of_a_segment_loses_no_more_than_the_segment() {
     for missing in [0, 1] {
         let world = World::new(1);
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         for _ in 0..2 {
             put_now(&engine, &stream.shards()[0], &[b"one a segment"]).unwrap();
             world.clock.advance(Duration::from_secs(2 * 3600));
@@ -152,7 +152,7 @@ fn a_start_says_what_is_in_the_way_and_verify_goes_on() {
         let world = World::new(1);
         let engine = world.open().unwrap();
         for text in ["a", "b"] {
-            let stream = engine.create_stream(&name(text), 1).unwrap();
+            let stream = engine.create_stream(&name(text), 1, StreamSettings::default()).unwrap();
             put_now(&engine, &stream.shards()[0], &[text.as_bytes()]).unwrap();
         }
         engine.shut_down().unwrap();

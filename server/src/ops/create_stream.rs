@@ -1,5 +1,6 @@
 //! CreateStream.
 
+use anabranch_engine::StreamSettings;
 use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
 use anabranch_proto::v1::{CreateStreamRequest, CreateStreamResponse};
 
@@ -14,7 +15,8 @@ impl Ops {
         let name = names::stream_name(&request.stream_name)?;
         let count = request.shard_count;
         names::within("shard_count", Some(count), 1..=SHARDS_PER_STREAM_MAX, 1)?;
-        self.blocking(move |engine| engine.create_stream(&name, count)).await?;
+        self.blocking(move |engine| engine.create_stream(&name, count, StreamSettings::default()))
+            .await?;
         Ok(CreateStreamResponse {})
     }
 }

@@ -1,5 +1,6 @@
 //! RegisterStreamConsumer.
 
+use anabranch_engine::settings::Tags;
 use anabranch_proto::v1::{RegisterStreamConsumerRequest, RegisterStreamConsumerResponse};
 
 use super::{Ops, Result, names};
@@ -14,7 +15,7 @@ impl Ops {
         let stream = names::stream_by_arn(&self.engine, &request.stream_arn, &request.stream_name)?;
         let (stream, consumer) = self
             .blocking(move |engine| {
-                let consumer = engine.register_consumer(&stream, &name)?;
+                let consumer = engine.register_consumer(&stream, &name, Tags::new())?;
                 Ok((stream, consumer))
             })
             .await?;

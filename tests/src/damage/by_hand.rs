@@ -3,7 +3,7 @@
 //!
 //! Nothing is lost but what was overwritten, that is told, and nothing of others is served.
 
-use anabranch_engine::Engine;
+use anabranch_engine::{Engine, StreamSettings};
 
 use super::layout::Layout;
 use super::subject::DATA;
@@ -59,7 +59,7 @@ fn made(streams: &[&str]) -> (World, Engine) {
     let world = World::new(1);
     let engine = world.open().expect("a sound disk opens");
     for stream in streams {
-        engine.create_stream(&name(stream), 1).expect("there is room");
+        engine.create_stream(&name(stream), 1, StreamSettings::default()).expect("there is room");
     }
     (world, engine)
 }

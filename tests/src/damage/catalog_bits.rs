@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_engine::Error;
 use anabranch_engine::catalog::{Catalog, Contents};
 use anabranch_engine::fs::{Fault, Fs};
 use anabranch_engine::offline::{FindingKind, rebuild_catalog};
+use anabranch_engine::settings::Tags;
+use anabranch_engine::{Error, StreamSettings};
 
 use super::subject::{DATA, check, environment, twin};
 use super::{Tally, in_parallel};
@@ -87,14 +88,16 @@ fn directory() -> World {
     let world = World::new(11);
     let engine = world.open().expect("an empty disk opens");
     for (text, shards) in [("orders", 2), ("gone", 1), ("..", 1)] {
-        let stream = engine.create_stream(&name(text), shards).expect("there is room");
+        let stream = engine
+            .create_stream(&name(text), shards, StreamSettings::default())
+            .expect("there is room");
         for (number, shard) in (1u8..).zip(&stream.shards()) {
             put_now(&engine, shard, &[&[number; 9], b""]).expect("there is room");
         }
     }
     let orders = engine.stream(&name("orders")).expect("just made");
     let consumer = "audit".parse().expect("a name");
-    engine.register_consumer(&orders, &consumer).expect("there is room");
+    engine.register_consumer(&orders, &consumer, Tags::new()).expect("there is room");
     engine.set_retention_hours(&orders, 48).expect("in range");
     engine.delete_stream(&name("gone")).expect("just made");
     engine.housekeeping_step();
@@ -245,7 +248,8 @@ fn live(world: &World, expected: &Records) -> Result<(), String> {
     for life in 0..2 {
         let engine = world.open().map_err(words)?;
         let text = format!("new-{life}");
-        let stream = engine.create_stream(&name(&text), 2).map_err(words)?;
+        let stream =
+            engine.create_stream(&name(&text), 2, StreamSettings::default()).map_err(words)?;
         for (index, shard) in stream.shards().iter().enumerate() {
             put_now(&engine, shard, &[b"new"]).map_err(words)?;
             expected.insert((text.clone(), index), vec![(1, b"new".to_vec())]);

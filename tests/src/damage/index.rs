@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anabranch_engine::offline::FindingKind;
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Error, ReadLimit};
+use anabranch_engine::{Error, ReadLimit, StreamSettings};
 
 use super::layout::footer_bytes;
 use super::subject::{STREAM, check, mend, twin};
@@ -16,7 +16,8 @@ use crate::support::{Random, World, name, put_now, records};
 fn directory() -> World {
     let world = World::new(3);
     let engine = world.open().expect("an empty disk opens");
-    let stream = engine.create_stream(&name(STREAM), 1).expect("there is room");
+    let stream =
+        engine.create_stream(&name(STREAM), 1, StreamSettings::default()).expect("there is room");
     let mut random = Random(3);
     for number in 0..150u8 {
         world.clock.advance(std::time::Duration::from_millis(10));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anabranch_engine::offline::rebuild_catalog;
-use anabranch_engine::{Error, fs::Fs};
+use anabranch_engine::{Error, StreamSettings, fs::Fs};
 
 use super::subject::{DATA, environment, twin};
 use super::{Tally, in_parallel};
@@ -36,7 +36,9 @@ fn directory() -> World {
     let world = World::new(17);
     let engine = world.open().expect("an empty disk opens");
     for (text, shards) in STREAMS {
-        let stream = engine.create_stream(&name(text), shards).expect("there is room");
+        let stream = engine
+            .create_stream(&name(text), shards, StreamSettings::default())
+            .expect("there is room");
         for (number, shard) in (1u8..).zip(&stream.shards()) {
             for _ in 0..3 {
                 put_now(&engine, shard, &[&[number; 700], text.as_bytes()]).expect("there is room");

@@ -9,7 +9,7 @@ use anabranch_engine::clock::ManualClock;
 use anabranch_engine::fs::{ReadMode, RealFs};
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{
-    Cursor, Engine, EngineOptions, Environment, ReadLimit, SegmentBytes, Shard,
+    Cursor, Engine, EngineOptions, Environment, ReadLimit, SegmentBytes, Shard, StreamSettings,
 };
 use bytes::Bytes;
 
@@ -56,7 +56,8 @@ pub fn run(dir: &Path, seed: u64, rounds: u64, progress: &dyn Fn(u64)) -> Reader
     let options = EngineOptions { segment_bytes, ..EngineOptions::new(dir.join("data")) };
     let engine = Engine::open(options, environment);
     let engine = engine.expect("an empty directory opens");
-    let stream = engine.create_stream(&name("s"), 1).expect("there is room");
+    let stream =
+        engine.create_stream(&name("s"), 1, StreamSettings::default()).expect("there is room");
     let shard = &stream.shards()[0];
     let mut random = Random(seed);
     let mut out = Readers::default();

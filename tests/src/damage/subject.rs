@@ -8,7 +8,7 @@ use std::time::Duration;
 use anabranch_engine::fs::{Fs, SimFs};
 use anabranch_engine::offline::{Mode, RepairReport, VerifyReport, repair, verify};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Damage, Environment, Error, Result, Shard};
+use anabranch_engine::{Damage, Environment, Error, Result, Shard, StreamSettings};
 use bytes::Bytes;
 
 use super::layout::Layout;
@@ -75,7 +75,9 @@ impl Subject {
             let engine = world.open().expect("a sound disk opens");
             let stream = match engine.stream(&name(STREAM)) {
                 Ok(stream) => stream,
-                Err(_) => engine.create_stream(&name(STREAM), shards).expect("there is room"),
+                Err(_) => engine
+                    .create_stream(&name(STREAM), shards, StreamSettings::default())
+                    .expect("there is room"),
             };
             recorded = stream.shards()[0].watermarks().durable.0;
             let keep = if half == 2 { left / 2 } else { 0 };

@@ -1,7 +1,7 @@
 //! Shard iterators, changed in every byte: none is taken, and the true one is good after a
 //! restart.
 
-use anabranch_engine::Engine;
+use anabranch_engine::{Engine, StreamSettings};
 use anabranch_proto::v1::{GetRecordsRequest, GetShardIteratorRequest, ShardIteratorType};
 use anabranch_server::aws::arn::Owner;
 use anabranch_server::ops::{Kind, Ops, OpsOptions};
@@ -67,7 +67,10 @@ pub fn run(stride: u64, progress: &(dyn Fn(u64) + Sync)) -> Tokens {
     let names = NAMES.map(|len| "n".repeat(len));
     let server = Server::open(&world);
     for text in &names {
-        let stream = server.engine.create_stream(&name(text), 1).expect("there is room");
+        let stream = server
+            .engine
+            .create_stream(&name(text), 1, StreamSettings::default())
+            .expect("there is room");
         put_now(&server.engine, &stream.shards()[0], &[b"record"]).expect("there is room");
     }
     let tokens: Vec<String> = names.iter().map(|name| server.iterator(name)).collect();
@@ -102,7 +105,10 @@ pub fn run(stride: u64, progress: &(dyn Fn(u64) + Sync)) -> Tokens {
     let other = World::new(24);
     let server = Server::open(&other);
     for (text, token) in names.iter().zip(&tokens) {
-        server.engine.create_stream(&name(text), 1).expect("there is room");
+        server
+            .engine
+            .create_stream(&name(text), 1, StreamSettings::default())
+            .expect("there is room");
         let read = server.read(token.clone());
         out.good.case();
         out.good.expect(read == Err(Kind::InvalidArgument), || format!("elsewhere: {read:?}"));

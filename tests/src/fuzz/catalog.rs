@@ -7,9 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use anabranch_engine::Error;
 use anabranch_engine::fs::Fs;
 use anabranch_engine::offline::{Mode, verify};
+use anabranch_engine::settings::Tags;
+use anabranch_engine::{Error, StreamSettings};
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
@@ -68,9 +69,11 @@ fn base() -> &'static (World, Vec<Rows>) {
     BASE.get_or_init(|| {
         let world = Subject::filled(1, 2, Stop::Clean, 1_000).twin();
         let engine = world.open().expect("a sound disk opens");
-        let stream = engine.create_stream(&name("other"), 1).expect("there is room");
+        let stream = engine
+            .create_stream(&name("other"), 1, StreamSettings::default())
+            .expect("there is room");
         let consumer = "audit".parse().expect("a name");
-        engine.register_consumer(&stream, &consumer).expect("there is room");
+        engine.register_consumer(&stream, &consumer, Tags::new()).expect("there is room");
         engine.shut_down().expect("nothing fails");
         drop((stream, engine));
         let world = world.with(world.fs.kill());

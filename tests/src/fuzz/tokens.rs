@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use anabranch_engine::StreamSettings;
 use anabranch_proto::v1::{
     GetRecordsRequest, GetShardIteratorRequest, ListShardsRequest, ShardIteratorType,
 };
@@ -23,7 +24,9 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| {
         let world = World::new(31);
         let engine = world.open().expect("an empty disk opens");
-        let stream = engine.create_stream(&name("orders"), 3).expect("there is room");
+        let stream = engine
+            .create_stream(&name("orders"), 3, StreamSettings::default())
+            .expect("there is room");
         put_now(&engine, &stream.shards()[0], &[b"record"]).expect("there is room");
         let options = OpsOptions {
             owner: Owner::default(),

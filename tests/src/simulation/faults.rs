@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anabranch_engine::StreamSettings;
 use anabranch_engine::fs::Fault;
 
 use crate::support::{Random, World, name, put_now, read_over_damage};
@@ -15,7 +16,7 @@ pub fn flip_some(seed: u64) -> bool {
     let world = World::new(seed);
     let mut random = Random(seed);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     // Number -> data, and number -> the first number of its frame.
     let mut put = BTreeMap::new();

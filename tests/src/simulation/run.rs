@@ -13,7 +13,9 @@ use anabranch_engine::fs::{Fault, Op};
 use anabranch_engine::ids::StreamName;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{AppendTicket, Cursor, Engine, Error, ReadLimit, Shard, Stream};
+use anabranch_engine::{
+    AppendTicket, Cursor, Engine, Error, ReadLimit, Shard, Stream, StreamSettings,
+};
 
 use super::model::{Ended, Entry, ShardModel, State};
 use super::operation::{Batch, Operation, Restart, Trouble};
@@ -228,7 +230,7 @@ impl Simulation {
     fn create(&mut self, number: u8, shards: u8) {
         let name = name(&format!("stream-{}", number % NAMES));
         let shards = u32::from(shards % 3) + 1;
-        match self.engine().create_stream(&name, shards) {
+        match self.engine().create_stream(&name, shards, StreamSettings::default()) {
             Ok(stream) => {
                 assert!(!self.streams.contains_key(&name));
                 self.adopt(stream);

@@ -1,6 +1,7 @@
 //! Small instances of what the torture command does as a whole: a sample of the bits, cuts and
 //! losses, chosen so that each kind is among them.
 
+use anabranch_engine::StreamSettings;
 use anabranch_engine::fs::Fs;
 use anabranch_engine::offline::FindingKind;
 use anabranch_tests::damage::segment_bits::Choice;
@@ -94,7 +95,7 @@ fn what_a_reader_holds_stays_as_it_was_while_retention_takes_its_file() {
 fn a_segment_of_a_killed_log_that_is_gone_is_missed_soon_after_it_was_made() {
     let first = World::new(5);
     let engine = first.open().unwrap();
-    let stream = engine.create_stream(&name("orders"), 1).unwrap();
+    let stream = engine.create_stream(&name("orders"), 1, StreamSettings::default()).unwrap();
     let mut worlds = Vec::new();
     // The first segment has room for two of them.
     for count in 1..=6u64 {

@@ -409,7 +409,7 @@ fn config_show_says_where_each_value_comes_from() {
 fn the_version_names_the_commit_and_the_format() {
     let text = run_alone(&["--version"]).expect(0).text();
     assert!(text.starts_with("anabranch "), "{text}");
-    assert!(text.contains("commit") && text.contains("format version 1"), "{text}");
+    assert!(text.contains("commit") && text.contains("format version 2"), "{text}");
     for shell in ["bash", "zsh", "fish"] {
         assert!(run_alone(&["completions", shell]).expect(0).text().contains("anabranch"));
     }

@@ -10,7 +10,9 @@ use anabranch_engine::clock::ManualClock;
 use anabranch_engine::fs::{ReadMode, RealFs};
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Engine, EngineOptions, Environment, Error, ReadLimit, Shard};
+use anabranch_engine::{
+    Engine, EngineOptions, Environment, Error, ReadLimit, Shard, StreamSettings,
+};
 use tempfile::TempDir;
 
 use anabranch_tests::support::{
@@ -105,7 +107,7 @@ fn concurrent_producers_and_tailing_readers_agree_in_both_read_modes() {
         let machine = Machine::new(read_mode);
         let engine = machine.open().unwrap();
         engine.start();
-        let stream = engine.create_stream(&name("s"), 3).unwrap();
+        let stream = engine.create_stream(&name("s"), 3, StreamSettings::default()).unwrap();
         let shards = stream.shards();
         std::thread::scope(|scope| {
             for producer in 0..PRODUCERS {
@@ -150,7 +152,7 @@ fn slices_outlive_retention_and_recycling_unchanged() {
     for open_segments_max in [256, 1] {
         let machine = Machine { open_segments_max, ..Machine::new(ReadMode::Mmap) };
         let engine = machine.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         let shard = &stream.shards()[0];
         let mut held = Vec::new();
         // Ten times 1 MiB at once: full-size segments after the first one, and those are used
@@ -197,7 +199,7 @@ fn a_stream_deleted_under_load_tells_everyone_and_leaves_no_file() {
     let machine = Machine::new(ReadMode::Mmap);
     let engine = machine.open().unwrap();
     engine.start();
-    let stream = engine.create_stream(&name("s"), 2).unwrap();
+    let stream = engine.create_stream(&name("s"), 2, StreamSettings::default()).unwrap();
     let is_told = AtomicBool::new(false);
     let shards = stream.shards();
     std::thread::scope(|scope| {
@@ -230,7 +232,7 @@ fn a_stream_deleted_under_load_tells_everyone_and_leaves_no_file() {
             std::thread::yield_now();
         }
         engine.delete_stream(&name("s")).unwrap();
-        let again = engine.create_stream(&name("s"), 1).unwrap();
+        let again = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         assert_eq!(read_all(&again.shards()[0], 0), []);
     });
     assert!(is_told.load(Ordering::Relaxed));
@@ -244,7 +246,7 @@ fn a_stream_deleted_under_load_tells_everyone_and_leaves_no_file() {
 /// A stopped directory of several segments, opened again without threads.
 fn several_segments(machine: &Machine) -> (Engine, Vec<PathBuf>) {
     let engine = machine.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for round in 0..30u8 {
         put_now(&engine, &stream.shards()[0], &[&vec![round; 50_000]]).unwrap();
     }
@@ -306,7 +308,7 @@ fn a_clock_that_jumps_by_a_year_neither_deletes_early_nor_falls() {
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
     let machine = Machine::new(ReadMode::Mmap);
     let engine = machine.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     put_now(&engine, shard, &[b"before"]).unwrap();
     let year_ms = YEAR.as_millis() as u64;

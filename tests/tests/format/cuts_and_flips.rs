@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anabranch_engine::StreamSettings;
 use anabranch_engine::fs::Fault;
 
 use anabranch_tests::support::{World, name, put_now, read_over_damage};
@@ -22,7 +23,7 @@ struct Small {
 fn small(is_clean: bool) -> Small {
     let world = World::new(5);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let mut put = BTreeMap::new();
     let mut end = 8192;
     for number in 1..=FRAMES {

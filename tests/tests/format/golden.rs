@@ -5,19 +5,30 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_engine::fs::Fault;
-use anabranch_engine::{Error, FORMAT_VERSION};
+use anabranch_engine::catalog::Catalog;
+use anabranch_engine::entropy::SystemEntropy;
+use anabranch_engine::fs::{Fault, Fs};
+use anabranch_engine::record::{PartitionKey, RecordView};
+use anabranch_engine::settings::{
+    Commitment, CommitmentStatus, Distribution, QuotaProfile, ShardMetrics, StreamMode, Tags,
+};
+use anabranch_engine::{
+    AccountSettings, Consumer, Engine, Error, FORMAT_VERSION, SEGMENT_FORMAT_VERSION,
+    StreamSettings,
+};
 
 use anabranch_tests::golden::{PAGE_BYTES, SHARDS, STREAM, dir, line, records, unpack};
 use anabranch_tests::support::{Random, World, name, put, put_now, read_over_damage};
 
-/// The run that made the files: sealed and unsealed segments, and a flagged gap.
+/// The run that made the files: sealed and unsealed segments, a flagged gap, and settings.
 fn run() -> World {
     let world = World::new(20_231_114);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name(STREAM), SHARDS as u32).unwrap();
+    let stream =
+        engine.create_stream(&name(STREAM), SHARDS as u32, StreamSettings::default()).unwrap();
     let shards = stream.shards();
     let [left, right] = &shards[..] else { panic!("two shards") };
     let mut random = Random(7);
@@ -46,9 +57,92 @@ fn run() -> World {
     for _ in 0..3 {
         batch(left, 4, 300).unwrap();
     }
+    configure(&engine);
     engine.shut_down().unwrap();
     drop((stream, engine));
     world.with(world.fs.kill())
+}
+
+/// A stream on which nothing is as it is by default, beside [`STREAM`].
+const ON_DEMAND: &str = "on-demand";
+
+/// What the run sets: on a stream that stood, on its consumer, on one that is made with settings
+/// and holds a record without a key, and on the account.
+fn configure(engine: &Engine) {
+    let stream = engine.stream(&name(STREAM)).unwrap();
+    engine.change_settings(&stream, |settings| *settings = golden_settings()).unwrap();
+    let consumer = "audit".parse().unwrap();
+    engine.register_consumer(&stream, &consumer, tags("team", "audit")).unwrap();
+    let set_policy = |consumer: &mut Consumer| consumer.policy = Some("{}".to_owned());
+    engine.change_consumer(&stream, &consumer, set_policy).unwrap();
+    let on_demand = engine.create_stream(&name(ON_DEMAND), 1, on_demand_settings()).unwrap();
+    let no_key = PartitionKey::from_bytes_or_none(b"").unwrap();
+    let record = RecordView::new(no_key, None, b"unrouted").unwrap();
+    let ticket = on_demand.shards()[0].append(std::iter::once(record)).unwrap();
+    while engine.commit_step() {}
+    ticket.wait().unwrap();
+    engine.set_account(account()).unwrap();
+}
+
+fn golden_settings() -> StreamSettings {
+    StreamSettings {
+        max_record_kib: 2048,
+        quotas: Some(QuotaProfile::Open),
+        monitoring: ShardMetrics::ALL,
+        tags: tags("stage", "golden"),
+        policy: Some("{\"Version\": \"2012-10-17\"}".to_owned()),
+        ..StreamSettings::default()
+    }
+}
+
+fn on_demand_settings() -> StreamSettings {
+    StreamSettings {
+        mode: StreamMode::OnDemand,
+        warm_throughput_mib_s: 100,
+        distribution: Distribution::Auto,
+        quotas: Some(QuotaProfile::Aws),
+        ..StreamSettings::default()
+    }
+}
+
+fn account() -> AccountSettings {
+    let commitment = Commitment {
+        status: CommitmentStatus::Enabled,
+        started_ms: Some(1_700_000_000_000),
+        earliest_end_ms: Some(1_702_000_000_000),
+        ..Commitment::default()
+    };
+    AccountSettings { commitment }
+}
+
+fn tags(key: &str, value: &str) -> Tags {
+    Tags::from([(key.to_owned(), value.to_owned())])
+}
+
+/// What is set in a golden directory: nothing in those of version 1.
+fn check_settings(engine: &Engine, version: u32) {
+    let stream = engine.stream(&name(STREAM)).unwrap();
+    if version == 1 {
+        assert_eq!(*stream.settings(), StreamSettings::default());
+        assert_eq!(engine.account(), AccountSettings::default());
+        return;
+    }
+    assert_eq!(*stream.settings(), golden_settings());
+    let consumer = stream.consumer(&"audit".parse().unwrap()).unwrap();
+    assert_eq!((consumer.tags, consumer.policy), (tags("team", "audit"), Some("{}".to_owned())));
+    let on_demand = engine.stream(&name(ON_DEMAND)).unwrap();
+    assert_eq!(*on_demand.settings(), on_demand_settings());
+    let (read, damage) = read_over_damage(&on_demand.shards()[0], 0);
+    assert_eq!((read.len(), damage.len()), (1, 0));
+    assert_eq!((&read[0].key[..], &read[0].data[..]), (&b""[..], &b"unrouted"[..]));
+    assert_eq!(engine.account(), account());
+}
+
+/// The format version that the catalog of a directory is written in.
+fn format(world: &World) -> u32 {
+    let fs: Arc<dyn Fs> = Arc::new(world.fs.clone());
+    let (_, contents) = Catalog::open(fs, Path::new("/data"), true, &SystemEntropy).unwrap();
+    contents.format
 }
 
 fn pack(world: &World) -> (String, Vec<u8>) {
@@ -99,11 +193,15 @@ fn the_golden_files_of_every_version_are_read_as_recorded() {
             world.fs.write_file(path, &bytes);
         }
         world.clock.advance(Duration::from_secs(5000));
+        assert_eq!(format(&world), version);
         assert_eq!(listing(&world), records(version), "version {version}");
         // It is written on as any other, too.
         let engine = world.open().unwrap();
+        check_settings(&engine, version);
         let stream = engine.stream(&name(STREAM)).unwrap();
         put_now(&engine, &stream.shards()[1], &[b"more"]).unwrap();
+        drop((stream, engine));
+        assert_eq!(format(&world), FORMAT_VERSION, "a run raises it");
     }
 }
 
@@ -136,6 +234,6 @@ fn a_segment_of_a_newer_format_is_refused_with_its_version() {
     else {
         panic!("a newer segment was read")
     };
-    assert_eq!((found, known), (2, FORMAT_VERSION));
+    assert_eq!((found, known), (2, SEGMENT_FORMAT_VERSION));
     assert_eq!(world.fs.read_file(&path), Some(bytes), "nothing was changed");
 }

@@ -3,6 +3,7 @@
 //! Two good frames stand before the place, with the numbers 1 and 2. What is found there, where
 //! number 3 should be, and the evidence that more was durable, decide.
 
+use anabranch_engine::StreamSettings;
 use anabranch_tests::damage::bytes::{Frame, data, footer};
 use anabranch_tests::damage::layout::{FRAMES_START, footer_bytes};
 use anabranch_tests::support::{START_MS, World, name, put_now, read_over_damage};
@@ -96,7 +97,7 @@ fn walk((found, evidence, verdict, next): (Found, Evidence, Verdict, u64)) {
     let what = format!("{found:?}, {evidence:?}");
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"makes the segment"]).unwrap();
     drop((stream, engine));
     let world = world.with(world.fs.kill());

@@ -1,9 +1,9 @@
 //! The bytes on disk are the bytes on the wire: prost reads a page's ranges as either reply,
 //! and writes the same bytes.
 
-use anabranch_engine::ReadLimit;
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
+use anabranch_engine::{ReadLimit, StreamSettings};
 use anabranch_proto::v1::{GetRecordsResponse, SubscribeToShardEvent};
 use prost::Message;
 
@@ -13,7 +13,7 @@ use anabranch_tests::support::{Random, World, name, records};
 fn prost_reads_and_writes_the_bytes_of_a_page() {
     let world = World::new(9);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     let mut random = Random(9);
     let keys = ["k", "ключ", "🔑", &"x".repeat(256)];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anabranch_engine::fs::{Fault, Op};
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Durability, Error};
+use anabranch_engine::{Durability, Error, StreamSettings};
 
 use anabranch_tests::support::{
     START_MS, World, name, poll, put, put_now, read_all, read_over_damage,
@@ -14,7 +14,7 @@ use anabranch_tests::support::{
 fn unsynced_world() -> World {
     let world = World { durability: Durability::Os, ..World::new(1) };
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     for _ in 0..5 {
         put_now(&engine, shard, &[b"synced"]).unwrap();
@@ -65,7 +65,7 @@ fn numbers_that_mode_os_lost_are_not_used_again_after_a_switch_to_fsync() {
 fn a_log_that_halts_while_the_engine_stops_is_not_synced_again() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     let shard = &stream.shards()[0];
     put_now(&engine, shard, &[b"one"]).unwrap();
     let mut ticket = put(shard, &[b"two"]).unwrap();
@@ -83,7 +83,7 @@ fn a_clean_restart_does_not_seal_a_young_segment() {
     for round in 1..=4 {
         let engine = world.open().unwrap();
         if round == 1 {
-            engine.create_stream(&name("s"), 1).unwrap();
+            engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         }
         let stream = engine.stream(&name("s")).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"one"]).unwrap();
@@ -101,7 +101,7 @@ fn a_clean_restart_does_not_seal_a_young_segment() {
 fn a_segment_without_a_valid_header_hides_no_other_from_a_time_or_from_retention() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     // Three segments, an hour and more apart.
     for _ in 0..3 {
         for _ in 0..4 {
@@ -163,7 +163,7 @@ fn a_reader_ends_at_a_last_segment_that_lost_its_frames() {
 fn a_position_at_the_tip_after_a_cut_misses_nothing_after_another_crash() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"kept"]).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"torn", b"torn", b"torn"]).unwrap();
     drop((stream, engine));

@@ -1,8 +1,8 @@
 //! Repair at the end of a log: what stood there is put on record, and no number of it comes back.
 
 use super::*;
-use crate::Durability;
 use crate::limits::LOST_NUMBERS_SKIPPED;
+use crate::{Durability, StreamSettings};
 
 /// What happens to a disk, and a word for it.
 type Injury<'a> = (&'a str, &'a dyn Fn(&World));
@@ -35,7 +35,7 @@ fn numbers_of_a_killed_log_whose_end_was_lost_are_not_used_again_after_a_repair(
     // The mark of a killed log knows of no record: what was acknowledged stands in the file alone.
     let killed = World::new(9);
     let engine = killed.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     for number in 1..=5 {
         put_now(&engine, &stream.shards()[0], &[&vec![number as u8; 3000]]).unwrap();
     }
@@ -79,7 +79,7 @@ fn a_pin_is_no_damage_where_it_follows_a_gap_and_is_mended_where_it_follows_dama
     // A leap: the mark tells of numbers that no frame has.
     let world = World { durability: Durability::Os, ..World::new(1) };
     let engine = world.open().unwrap();
-    let stream = engine.create_stream(&name("s"), 1).unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
     put_now(&engine, &stream.shards()[0], &[b"kept"]).unwrap();
     drop((stream, engine));
     let world = world.with(world.fs.kill());
@@ -111,7 +111,7 @@ fn a_torn_frame_behind_a_leap_is_no_damage() {
     for seed in 0..40 {
         let world = World { durability: Durability::Os, ..World::new(seed) };
         let engine = world.open().unwrap();
-        let stream = engine.create_stream(&name("s"), 1).unwrap();
+        let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
         put_now(&engine, &stream.shards()[0], &[b"before the leap"]).unwrap();
         drop((stream, engine));
         let world = world.with(world.fs.kill());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anabranch_engine::clock::Clock;
 use anabranch_engine::limits::{CLOCK_JUMP_CONFIRM_MS, CLOCK_STEP_MS_MAX};
-use anabranch_engine::{Durability, Engine, SegmentBytes, Shard};
+use anabranch_engine::{Durability, Engine, SegmentBytes, Shard, StreamSettings};
 use anyhow::Result;
 use parking_lot::Mutex;
 
@@ -212,7 +212,7 @@ impl Life<'_> {
             self.jump(0);
         }
         self.engine = Some(self.world.open()?);
-        self.engine().create_stream(&name("s"), SHARDS)?;
+        self.engine().create_stream(&name("s"), SHARDS, StreamSettings::default())?;
         // An hour of segments of known age.
         self.pass_minutes(60, 3)?;
         self.end(self.cycle.ends[0])?;

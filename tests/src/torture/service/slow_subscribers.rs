@@ -22,7 +22,10 @@ use std::time::{Duration, Instant};
 use anabranch_client::{Client, Position, v1};
 use anabranch_engine::fs::ReadMode;
 use anabranch_engine::record::{PartitionKey, RecordView};
-use anabranch_engine::{Durability as EngineDurability, Engine, EngineOptions, Environment};
+use anabranch_engine::settings::Tags;
+use anabranch_engine::{
+    Durability as EngineDurability, Engine, EngineOptions, Environment, StreamSettings,
+};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use rustix::process::Pid;
@@ -89,12 +92,13 @@ fn run(plan: &Plan) -> Result<Figures> {
 fn fill(data: &Path) -> Result<()> {
     let options = EngineOptions { durability: EngineDurability::Os, ..EngineOptions::new(data) };
     let engine = Engine::open(options, Environment::system(ReadMode::Mmap))?;
-    let stream = engine.create_stream(&MUTE_STREAM.parse()?, SHARDS as u32)?;
+    let stream =
+        engine.create_stream(&MUTE_STREAM.parse()?, SHARDS as u32, StreamSettings::default())?;
     for consumer in 0..CONSUMERS {
-        engine.register_consumer(&stream, &consumer_name(consumer).parse()?)?;
+        engine.register_consumer(&stream, &consumer_name(consumer).parse()?, Tags::new())?;
     }
-    let steady = engine.create_stream(&STEADY_STREAM.parse()?, 1)?;
-    engine.register_consumer(&steady, &STEADY_CONSUMER.parse()?)?;
+    let steady = engine.create_stream(&STEADY_STREAM.parse()?, 1, StreamSettings::default())?;
+    engine.register_consumer(&steady, &STEADY_CONSUMER.parse()?, Tags::new())?;
     let key = PartitionKey::from_bytes(b"key")?;
     let data = [b'b'; BACKLOG_BYTES];
     for shard in &stream.shards() {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_engine::ids::ConsumerName;
-use anabranch_engine::{Durability, Error, Stream};
+use anabranch_engine::settings::Tags;
+use anabranch_engine::{Durability, Error, Stream, StreamSettings};
 
 use super::life::{KnownShard, KnownStream, Life, Lived, Presence, RETENTION_HOURS, Stop};
 use crate::checker::Event;
@@ -23,7 +24,7 @@ impl Life {
         };
         let opened = Event::Opened { is_unsynced: self.world.durability == Durability::Os };
         known.shards.iter_mut().for_each(|shard| shard.checker.see(&opened));
-        match self.engine().create_stream(&name(stream), shards) {
+        match self.engine().create_stream(&name(stream), shards, StreamSettings::default()) {
             Ok(created) => {
                 if is_known == Some(Presence::Sure) {
                     return Err(Stop::Found(format!("{stream} is created twice")));
@@ -83,7 +84,7 @@ impl Life {
         let Some(found) = self.find(stream)? else { return Ok(()) };
         let who: ConsumerName = consumer.parse().expect("a name");
         let outcome = match is_added {
-            true => self.engine().register_consumer(&found, &who).map(|_| ()),
+            true => self.engine().register_consumer(&found, &who, Tags::new()).map(|_| ()),
             false => self.engine().deregister_consumer(&found, &who),
         };
         let known = self.streams.get_mut(stream).expect("it was found");
