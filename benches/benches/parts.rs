@@ -60,7 +60,7 @@ fn wire(criterion: &mut Criterion) {
         explicit_hash_key: None,
     };
     let records = (0..RECORDS).map(entry).collect();
-    let request = ProduceRequest { stream_name: "bench".to_owned(), records };
+    let request = ProduceRequest { stream_name: "bench".to_owned(), records, ..Default::default() };
     let message = Bytes::from(request.encode_to_vec());
     let mut group = criterion.benchmark_group("wire");
     group.throughput(Throughput::Elements(RECORDS as u64));

@@ -215,7 +215,11 @@ impl Client {
 
     /// Makes a stream. It is ready when the call returns.
     pub async fn create_stream(&self, stream_name: &str, shard_count: u32) -> Result<()> {
-        let request = v1::CreateStreamRequest { stream_name: stream_name.to_owned(), shard_count };
+        let request = v1::CreateStreamRequest {
+            stream_name: stream_name.to_owned(),
+            shard_count,
+            ..Default::default()
+        };
         self.reply(self.stub().create_stream(request).await)?;
         Ok(())
     }
@@ -230,6 +234,7 @@ impl Client {
         let request = v1::DeleteStreamRequest {
             stream_name: stream_name.to_owned(),
             enforce_consumer_deletion,
+            ..Default::default()
         };
         self.reply(self.stub().delete_stream(request).await)?;
         Ok(())
@@ -240,7 +245,10 @@ impl Client {
         &self,
         stream_name: &str,
     ) -> Result<v1::StreamDescriptionSummary> {
-        let request = v1::DescribeStreamSummaryRequest { stream_name: stream_name.to_owned() };
+        let request = v1::DescribeStreamSummaryRequest {
+            stream_name: stream_name.to_owned(),
+            ..Default::default()
+        };
         let reply = self
             .reading(|mut stub| {
                 let request = request.clone();
@@ -262,6 +270,7 @@ impl Client {
             stream_name: stream_name.to_owned(),
             limit,
             exclusive_start_shard_id: exclusive_start_shard_id.map(str::to_owned),
+            ..Default::default()
         };
         let reply = self
             .reading(|mut stub| {
@@ -279,6 +288,7 @@ impl Client {
             let request = v1::ListStreamsRequest {
                 limit: Some(1000),
                 exclusive_start_stream_name: streams.last().map(|last| last.stream_name.clone()),
+                ..Default::default()
             };
             let page = self
                 .reading(|mut stub| {
@@ -328,6 +338,7 @@ impl Client {
         let request = v1::IncreaseStreamRetentionPeriodRequest {
             stream_name: stream_name.to_owned(),
             retention_period_hours,
+            ..Default::default()
         };
         self.reply(self.stub().increase_stream_retention_period(request).await)?;
         Ok(())
@@ -342,6 +353,7 @@ impl Client {
         let request = v1::DecreaseStreamRetentionPeriodRequest {
             stream_name: stream_name.to_owned(),
             retention_period_hours,
+            ..Default::default()
         };
         self.reply(self.stub().decrease_stream_retention_period(request).await)?;
         Ok(())
@@ -364,6 +376,7 @@ impl Client {
             partition_key: record.partition_key,
             explicit_hash_key: record.explicit_hash_key,
             sequence_number_for_ordering,
+            ..Default::default()
         };
         self.reply(self.stub().put_record(request).await)
     }
@@ -377,6 +390,7 @@ impl Client {
         let request = v1::PutRecordsRequest {
             stream_name: stream_name.to_owned(),
             records: records.into_iter().map(Record::into_entry).collect(),
+            ..Default::default()
         };
         self.reply(self.stub().put_records(request).await)
     }
@@ -405,6 +419,7 @@ impl Client {
             shard_iterator_type: start.r#type,
             starting_sequence_number: start.sequence_number,
             timestamp_ms: start.timestamp_ms,
+            ..Default::default()
         };
         self.reading(|mut stub| {
             let request = request.clone();

@@ -233,9 +233,6 @@ type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Streams for Fake {
-    type ProduceStream = Events<v1::ProduceResponse>;
-    type SubscribeToShardStream = Events<v1::SubscribeToShardEvent>;
-
     async fn create_stream(
         &self,
         request: Request<v1::CreateStreamRequest>,
@@ -257,13 +254,6 @@ impl Streams for Fake {
         let removed = self.state().streams.remove(&request.into_inner().stream_name);
         self.changed.send_modify(|version| *version += 1);
         removed.map(|_| Response::new(v1::DeleteStreamResponse::default())).ok_or_else(not_found)
-    }
-
-    async fn describe_stream(
-        &self,
-        _: Request<v1::DescribeStreamRequest>,
-    ) -> Reply<v1::DescribeStreamResponse> {
-        Err(Status::unimplemented("not needed"))
     }
 
     async fn describe_stream_summary(
@@ -299,6 +289,7 @@ impl Streams for Fake {
             stream_names: state.streams.keys().cloned().collect(),
             has_more_streams: false,
             stream_summaries: state.streams.keys().map(summary).collect(),
+            next_token: None,
         }))
     }
 
@@ -326,13 +317,6 @@ impl Streams for Fake {
         Ok(Response::new(v1::IncreaseStreamRetentionPeriodResponse::default()))
     }
 
-    async fn decrease_stream_retention_period(
-        &self,
-        _: Request<v1::DecreaseStreamRetentionPeriodRequest>,
-    ) -> Reply<v1::DecreaseStreamRetentionPeriodResponse> {
-        Err(Status::unimplemented("not needed"))
-    }
-
     async fn put_record(
         &self,
         request: Request<v1::PutRecordRequest>,
@@ -350,17 +334,10 @@ impl Streams for Fake {
         }))
     }
 
-    async fn put_records(
-        &self,
-        _: Request<v1::PutRecordsRequest>,
-    ) -> Reply<v1::PutRecordsResponse> {
-        Err(Status::unimplemented("not needed"))
-    }
-
     async fn produce(
         &self,
         request: Request<Streaming<v1::ProduceRequest>>,
-    ) -> Reply<Self::ProduceStream> {
+    ) -> Reply<Events<v1::ProduceResponse>> {
         let fake = self.shared();
         let requests = request.into_inner();
         let answers = futures_util::stream::unfold(
@@ -460,31 +437,10 @@ impl Streams for Fake {
         }
     }
 
-    async fn describe_stream_consumer(
-        &self,
-        _: Request<v1::DescribeStreamConsumerRequest>,
-    ) -> Reply<v1::DescribeStreamConsumerResponse> {
-        Err(Status::unimplemented("not needed"))
-    }
-
-    async fn list_stream_consumers(
-        &self,
-        _: Request<v1::ListStreamConsumersRequest>,
-    ) -> Reply<v1::ListStreamConsumersResponse> {
-        Err(Status::unimplemented("not needed"))
-    }
-
-    async fn deregister_stream_consumer(
-        &self,
-        _: Request<v1::DeregisterStreamConsumerRequest>,
-    ) -> Reply<v1::DeregisterStreamConsumerResponse> {
-        Err(Status::unimplemented("not needed"))
-    }
-
     async fn subscribe_to_shard(
         &self,
         request: Request<v1::SubscribeToShardRequest>,
-    ) -> Reply<Self::SubscribeToShardStream> {
+    ) -> Reply<Events<v1::SubscribeToShardEvent>> {
         let request = request.into_inner();
         let is_short = {
             let orders = &mut self.state().orders;

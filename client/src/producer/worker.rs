@@ -286,6 +286,7 @@ impl Worker {
         let request = ProduceRequest {
             stream_name: if call.is_named { String::new() } else { self.stream_name.clone() },
             records: batch.iter().map(|entry| entry.record.clone()).collect(),
+            ..Default::default()
         };
         call.is_named = true;
         // The batch counts as in flight either way: an ended call gives it back.

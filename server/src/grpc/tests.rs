@@ -46,7 +46,7 @@ fn entries(range: std::ops::Range<usize>) -> Vec<PutRecordsRequestEntry> {
 }
 
 fn produce_request(name: &str, range: std::ops::Range<usize>) -> ProduceRequest {
-    ProduceRequest { stream_name: name.to_owned(), records: entries(range) }
+    ProduceRequest { stream_name: name.to_owned(), records: entries(range), ..Default::default() }
 }
 
 fn reason(status: &Status) -> String {
@@ -88,7 +88,11 @@ async fn status_of(response: Response<Body>) -> Status {
 async fn the_generated_client_puts_and_reads_back() {
     let fixture = Fixture::with_stream("orders", 1).await;
     let mut client = client(&fixture).await;
-    let put = v1::PutRecordsRequest { stream_name: "orders".to_owned(), records: entries(0..500) };
+    let put = v1::PutRecordsRequest {
+        stream_name: "orders".to_owned(),
+        records: entries(0..500),
+        ..Default::default()
+    };
     let answer = client.put_records(put).await.unwrap().into_inner();
     assert_eq!(answer.failed_record_count, 0);
     let numbers: Vec<u64> = answer.records.iter().map(|entry| entry.sequence_number).collect();
@@ -110,7 +114,11 @@ async fn the_generated_client_puts_and_reads_back() {
 async fn refusals_carry_status_reason_and_field() {
     let fixture = Fixture::with_stream("orders", 1).await;
     let mut client = client(&fixture).await;
-    let put = |name: &str, records| v1::PutRecordsRequest { stream_name: name.to_owned(), records };
+    let put = |name: &str, records| v1::PutRecordsRequest {
+        stream_name: name.to_owned(),
+        records,
+        ..Default::default()
+    };
     let missing = client.put_records(put("missing", entries(0..1))).await.unwrap_err();
     assert_eq!((missing.code(), reason(&missing).as_str()), {
         (Code::NotFound, "ResourceNotFoundException")
@@ -119,7 +127,11 @@ async fn refusals_carry_status_reason_and_field() {
     assert_eq!(empty.code(), Code::InvalidArgument);
     let details = empty.get_error_details();
     assert_eq!(details.bad_request().unwrap().field_violations[0].field, "records");
-    let taken = v1::CreateStreamRequest { stream_name: "orders".to_owned(), shard_count: 1 };
+    let taken = v1::CreateStreamRequest {
+        stream_name: "orders".to_owned(),
+        shard_count: 1,
+        ..Default::default()
+    };
     let taken = client.create_stream(taken).await.unwrap_err();
     assert_eq!((taken.code(), reason(&taken).as_str()), {
         (Code::AlreadyExists, "ResourceInUseException")
@@ -177,6 +189,7 @@ async fn a_bad_request_ends_the_call_after_the_earlier_acknowledgements() {
         ProduceRequest {
             stream_name: String::new(),
             records: vec![PutRecordsRequestEntry::default()],
+            ..Default::default()
         },
     ];
     for bad in bad {

@@ -116,6 +116,7 @@ pub(super) fn put<'b, 'a>(
     for field in Fields::new(message) {
         match field.map_err(|why| malformed(&why))? {
             Field::StreamName(name) => stream_name = name,
+            Field::StreamArn(_) | Field::DryRun(_) => {}
             Field::Entry(entry) => {
                 draft.push(entry.partition_key, entry.explicit_hash_key, entry.data)?;
             }

@@ -37,6 +37,9 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
             starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
             ending_sequence_number: None,
         }),
+        creation_timestamp_ms: None,
+        closing_timestamp_ms: None,
+        is_open: true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! DescribeStream.
 
-use anabranch_proto::v1::{DescribeStreamRequest, DescribeStreamResponse, StreamDescription};
+use anabranch_proto::v1::{self, DescribeStreamRequest, DescribeStreamResponse, StreamDescription};
 
 use super::list_shards::page_of_shards;
 use super::{Ops, Result, describe, names};
@@ -27,6 +27,8 @@ impl Ops {
                 has_more_shards,
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp_ms: stream.created_ms(),
+                enhanced_monitoring: vec![v1::EnhancedMetrics::default()],
+                encryption_type: v1::EncryptionType::None.into(),
             }),
         })
     }

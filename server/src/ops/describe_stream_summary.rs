@@ -1,7 +1,7 @@
 //! DescribeStreamSummary.
 
 use anabranch_proto::v1::{
-    DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
+    self, DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
 };
 
 use super::{Ops, Result, describe, names};
@@ -23,6 +23,13 @@ impl Ops {
                 stream_creation_timestamp_ms: stream.created_ms(),
                 open_shard_count: stream.shards().len() as u32,
                 consumer_count: stream.consumers().len() as u32,
+                enhanced_monitoring: vec![v1::EnhancedMetrics::default()],
+                encryption_type: v1::EncryptionType::None.into(),
+                warm_throughput: None,
+                max_record_size_in_kib: 1024,
+                record_distribution_strategy: v1::RecordDistributionStrategy::Unspecified.into(),
+                quotas: v1::QuotaProfile::Open.into(),
+                has_own_quotas: false,
             }),
         })
     }

@@ -32,6 +32,7 @@ impl Ops {
             stream_names: names.collect(),
             has_more_streams,
             stream_summaries: streams.iter().map(|stream| summary(stream)).collect(),
+            next_token: None,
         })
     }
 }

@@ -72,13 +72,17 @@ impl Fixture {
 
     pub(crate) async fn create(&self, name: &str, shard_count: u32) {
         let stream_name = name.to_owned();
-        let request = v1::CreateStreamRequest { stream_name, shard_count };
+        let request = v1::CreateStreamRequest { stream_name, shard_count, ..Default::default() };
         self.ops.create_stream(request).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, name: &str) {
         let stream_name = name.to_owned();
-        let request = v1::DeleteStreamRequest { stream_name, enforce_consumer_deletion: true };
+        let request = v1::DeleteStreamRequest {
+            stream_name,
+            enforce_consumer_deletion: true,
+            ..Default::default()
+        };
         self.ops.delete_stream(request).await.unwrap();
     }
 
@@ -122,6 +126,7 @@ fn iterator_request(stream: &str, start: ShardIteratorType) -> v1::GetShardItera
         shard_iterator_type: start.into(),
         starting_sequence_number: None,
         timestamp_ms: None,
+        ..Default::default()
     }
 }
 

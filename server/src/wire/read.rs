@@ -14,6 +14,10 @@ pub enum Field<'a> {
     StreamName(&'a str),
     /// One of `records`.
     Entry(Entry<'a>),
+    /// `stream_arn`.
+    StreamArn(&'a str),
+    /// `dry_run`, which only `PutRecordsRequest` declares.
+    DryRun(bool),
 }
 
 /// A `PutRecordsRequestEntry`.
@@ -83,6 +87,8 @@ impl<'a> Iterator for Fields<'a> {
             let field = next_field(&mut self.rest).and_then(|(number, value)| match number {
                 1 => text(value, "stream_name").map(|name| Some(Field::StreamName(name))),
                 2 => entry(value.delimited()?).map(|entry| Some(Field::Entry(entry))),
+                3 => text(value, "stream_arn").map(|arn| Some(Field::StreamArn(arn))),
+                4 => value.flag().map(|is_set| Some(Field::DryRun(is_set))),
                 _ => Ok(None),
             });
             match field {
@@ -112,10 +118,11 @@ fn entry(mut rest: &[u8]) -> Result<Entry<'_>, Malformed> {
     Ok(entry)
 }
 
-/// A field's value. Numbers are skipped, since neither message declares one.
+/// A field's value. Numbers of fixed width are skipped, since neither message declares one.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    Number,
+    Varint(u64),
+    Fixed,
     Delimited(&'a [u8]),
 }
 
@@ -123,7 +130,14 @@ impl<'a> Value<'a> {
     fn delimited(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Delimited(bytes) => Ok(bytes),
-            Value::Number => Err(Malformed::WireType),
+            Value::Varint(_) | Value::Fixed => Err(Malformed::WireType),
+        }
+    }
+
+    fn flag(self) -> Result<bool, Malformed> {
+        match self {
+            Value::Varint(value) => Ok(value != 0),
+            Value::Fixed | Value::Delimited(_) => Err(Malformed::WireType),
         }
     }
 }
@@ -145,13 +159,10 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Value<'a>), Malformed> {
         return Err(Malformed::FieldNumber);
     }
     let value = match wire_type {
-        0 => {
-            varint(rest)?;
-            Value::Number
-        }
+        0 => Value::Varint(varint(rest)?),
         1 => {
             take(rest, 8)?;
-            Value::Number
+            Value::Fixed
         }
         2 => {
             let len = varint(rest)?;
@@ -159,7 +170,7 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Value<'a>), Malformed> {
         }
         5 => {
             take(rest, 4)?;
-            Value::Number
+            Value::Fixed
         }
         _ => return Err(Malformed::Group),
     };

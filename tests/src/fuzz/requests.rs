@@ -34,6 +34,8 @@ fn walk(bytes: &[u8]) -> Result<PutRecordsRequest, Malformed> {
                 partition_key: entry.partition_key.to_owned(),
                 explicit_hash_key: entry.explicit_hash_key.map(str::to_owned),
             }),
+            Field::StreamArn(arn) => arn.clone_into(&mut message.stream_arn),
+            Field::DryRun(is_set) => message.dry_run = is_set,
         }
     }
     Ok(message)
@@ -63,7 +65,11 @@ pub fn put_seeds() -> Vec<Vec<u8>> {
         partition_key: key.to_owned(),
         explicit_hash_key: hash_key.map(str::to_owned),
     };
-    let message = |records| PutRecordsRequest { stream_name: "orders".to_owned(), records };
+    let message = |records| PutRecordsRequest {
+        stream_name: "orders".to_owned(),
+        records,
+        ..Default::default()
+    };
     vec![
         message(vec![]).encode_to_vec(),
         message(vec![entry("key", None)]).encode_to_vec(),

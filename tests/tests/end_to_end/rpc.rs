@@ -73,13 +73,17 @@ pub(crate) const NOT_FOUND: (Code, &str, Option<&str>) =
     (Code::NotFound, "ResourceNotFoundException", None);
 
 pub(crate) async fn create(stub: &mut Stub, name: &str, shard_count: u32) {
-    let request = v1::CreateStreamRequest { stream_name: name.to_owned(), shard_count };
+    let request =
+        v1::CreateStreamRequest { stream_name: name.to_owned(), shard_count, ..Default::default() };
     stub.create_stream(request).await.unwrap();
 }
 
 pub(crate) async fn delete(stub: &mut Stub, name: &str) {
-    let request =
-        v1::DeleteStreamRequest { stream_name: name.to_owned(), enforce_consumer_deletion: true };
+    let request = v1::DeleteStreamRequest {
+        stream_name: name.to_owned(),
+        enforce_consumer_deletion: true,
+        ..Default::default()
+    };
     stub.delete_stream(request).await.unwrap();
 }
 
@@ -104,14 +108,14 @@ pub(crate) fn put_request(
     name: &str,
     records: Vec<PutRecordsRequestEntry>,
 ) -> v1::PutRecordsRequest {
-    v1::PutRecordsRequest { stream_name: name.to_owned(), records }
+    v1::PutRecordsRequest { stream_name: name.to_owned(), records, ..Default::default() }
 }
 
 pub(crate) fn produce_request(
     name: &str,
     records: Vec<PutRecordsRequestEntry>,
 ) -> v1::ProduceRequest {
-    v1::ProduceRequest { stream_name: name.to_owned(), records }
+    v1::ProduceRequest { stream_name: name.to_owned(), records, ..Default::default() }
 }
 
 /// Puts one record and gives its number.
@@ -133,6 +137,7 @@ pub(crate) fn iterator_request(
         shard_iterator_type: kind.into(),
         starting_sequence_number: None,
         timestamp_ms: None,
+        ..Default::default()
     }
 }
 

@@ -11,7 +11,11 @@ async fn a_shard_count_of_0_or_an_absurd_one_is_refused() {
     let machine = Machine::start(2).await;
     let mut stub = machine.connect().await;
     for shard_count in [0, 10_001, u32::MAX] {
-        let request = v1::CreateStreamRequest { stream_name: "orders".to_owned(), shard_count };
+        let request = v1::CreateStreamRequest {
+            stream_name: "orders".to_owned(),
+            shard_count,
+            ..Default::default()
+        };
         let refusal = refused(stub.create_stream(request).await);
         assert_eq!(refusal.summary(), invalid("shard_count"));
         assert_eq!(refusal.values["value"], shard_count.to_string());
@@ -28,7 +32,11 @@ async fn a_name_that_is_none_is_refused_by_its_field() {
     let mut stub = machine.connect().await;
     let long = "n".repeat(129);
     for name in ["", "a/b", "../../etc", "a b", "\u{e4}", "a\0", &long] {
-        let request = v1::CreateStreamRequest { stream_name: name.to_owned(), shard_count: 1 };
+        let request = v1::CreateStreamRequest {
+            stream_name: name.to_owned(),
+            shard_count: 1,
+            ..Default::default()
+        };
         let refusal = refused(stub.create_stream(request).await);
         assert_eq!(refusal.summary(), invalid("stream_name"), "{name:?}");
     }
@@ -46,18 +54,20 @@ async fn an_unknown_stream_is_not_found_by_any_operation() {
     refusals.push(refused(stub.delete_stream(request).await));
     let request = v1::DescribeStreamRequest { stream_name: name(), ..Default::default() };
     refusals.push(refused(stub.describe_stream(request).await));
-    let request = v1::DescribeStreamSummaryRequest { stream_name: name() };
+    let request = v1::DescribeStreamSummaryRequest { stream_name: name(), ..Default::default() };
     refusals.push(refused(stub.describe_stream_summary(request).await));
     let request = v1::ListShardsRequest { stream_name: name(), ..Default::default() };
     refusals.push(refused(stub.list_shards(request).await));
     let request = v1::IncreaseStreamRetentionPeriodRequest {
         stream_name: name(),
         retention_period_hours: 48,
+        ..Default::default()
     };
     refusals.push(refused(stub.increase_stream_retention_period(request).await));
     let request = v1::DecreaseStreamRetentionPeriodRequest {
         stream_name: name(),
         retention_period_hours: 24,
+        ..Default::default()
     };
     refusals.push(refused(stub.decrease_stream_retention_period(request).await));
     let request = v1::PutRecordRequest {
@@ -129,7 +139,11 @@ async fn a_stream_that_exists_is_not_made_again_and_keeps_its_records() {
     let mut stub = machine.connect().await;
     create(&mut stub, "orders", 1).await;
     put_one(&mut stub, "orders", "data").await;
-    let request = v1::CreateStreamRequest { stream_name: "orders".to_owned(), shard_count: 9 };
+    let request = v1::CreateStreamRequest {
+        stream_name: "orders".to_owned(),
+        shard_count: 9,
+        ..Default::default()
+    };
     let refusal = refused(stub.create_stream(request).await);
     assert_eq!(refusal.summary(), (Code::AlreadyExists, "ResourceInUseException", None));
     assert_eq!(refusal.values["stream_name"], "orders");

@@ -217,7 +217,11 @@ pub(super) async fn connect(child: &Child, settings: Settings) -> Result<Streams
 
 /// Makes the stream that is put into.
 pub(super) async fn create(child: &Child, shards: u32) -> Result<()> {
-    let request = CreateStreamRequest { stream_name: STREAM.to_owned(), shard_count: shards };
+    let request = CreateStreamRequest {
+        stream_name: STREAM.to_owned(),
+        shard_count: shards,
+        ..Default::default()
+    };
     connect(child, Settings::Stock).await?.create_stream(request).await?;
     Ok(())
 }

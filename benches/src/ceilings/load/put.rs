@@ -57,6 +57,7 @@ async fn produce_on(
         // The first names the stream for all.
         stream_name: if number == 0 { STREAM.to_owned() } else { String::new() },
         records: batches[number % batches.len()].clone(),
+        ..Default::default()
     };
     let (sender, receiver) = mpsc::channel(in_flight);
     let mut sent = VecDeque::with_capacity(in_flight);
@@ -96,7 +97,11 @@ pub(in super::super) async fn put_records(child: &Child, puts: Puts) -> Result<O
             while !window.is_over() {
                 let records = batches[number % batches.len()].clone();
                 number += 1;
-                let request = PutRecordsRequest { stream_name: STREAM.to_owned(), records };
+                let request = PutRecordsRequest {
+                    stream_name: STREAM.to_owned(),
+                    records,
+                    ..Default::default()
+                };
                 let sent = Instant::now();
                 let answer = client.put_records(request).await?.into_inner();
                 ensure!(answer.failed_record_count == 0, "records were refused");
@@ -151,7 +156,9 @@ pub(in super::super) async fn swallow(child: &Child, puts: Puts) -> Result<Outco
     let mut messages = 0;
     while begun.elapsed().as_secs_f64() < puts.seconds {
         let records = batches[messages % batches.len()].clone();
-        sender.send(ProduceRequest { stream_name: String::new(), records }).await?;
+        sender
+            .send(ProduceRequest { stream_name: String::new(), records, ..Default::default() })
+            .await?;
         messages += 1;
     }
     drop(sender);
@@ -235,7 +242,8 @@ async fn put_all(
     let (sender, receiver) = mpsc::channel(waiting);
     let feed = tokio::spawn(async move {
         for records in batches {
-            let request = ProduceRequest { stream_name: STREAM.to_owned(), records };
+            let request =
+                ProduceRequest { stream_name: STREAM.to_owned(), records, ..Default::default() };
             if sender.send(request).await.is_err() {
                 // The answers tell why.
                 break;

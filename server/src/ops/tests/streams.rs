@@ -22,10 +22,15 @@ async fn streams_are_made_listed_described_and_deleted() {
     assert_eq!(listed.stream_names, ["c"]);
     assert!(!listed.has_more_streams);
 
-    let taken = v1::CreateStreamRequest { stream_name: "a".to_owned(), shard_count: 1 };
+    let taken = v1::CreateStreamRequest {
+        stream_name: "a".to_owned(),
+        shard_count: 1,
+        ..Default::default()
+    };
     assert_eq!(kind(ops.create_stream(taken).await), Kind::AlreadyExists);
     fixture.delete("a").await;
-    let request = v1::DescribeStreamSummaryRequest { stream_name: "a".to_owned() };
+    let request =
+        v1::DescribeStreamSummaryRequest { stream_name: "a".to_owned(), ..Default::default() };
     assert_eq!(kind(ops.describe_stream_summary(request)), Kind::ResourceNotFound);
 }
 
@@ -40,7 +45,7 @@ async fn names_and_counts_are_refused_by_their_field() {
         ("a", u32::MAX, "shard_count"),
     ] {
         let stream_name = name.to_owned();
-        let request = v1::CreateStreamRequest { stream_name, shard_count };
+        let request = v1::CreateStreamRequest { stream_name, shard_count, ..Default::default() };
         assert_eq!(field(fixture.ops.create_stream(request).await), named);
     }
     for limit in [0, 10_001] {
@@ -89,6 +94,7 @@ async fn a_description_pages_its_shards_behind_the_one_that_is_named() {
         stream_name: "orders".to_owned(),
         limit: Some(2),
         exclusive_start_shard_id: Some("shardId-000000000000".to_owned()),
+        ..Default::default()
     };
     let described = fixture.ops.describe_stream(request).unwrap();
     let stream = described.stream_description.unwrap();
@@ -108,6 +114,7 @@ async fn retention_moves_within_its_limits_and_in_the_named_direction() {
         let request = v1::IncreaseStreamRetentionPeriodRequest {
             stream_name: "orders".to_owned(),
             retention_period_hours: hours,
+            ..Default::default()
         };
         fixture.ops.increase_stream_retention_period(request).await
     };
@@ -115,6 +122,7 @@ async fn retention_moves_within_its_limits_and_in_the_named_direction() {
         let request = v1::DecreaseStreamRetentionPeriodRequest {
             stream_name: "orders".to_owned(),
             retention_period_hours: hours,
+            ..Default::default()
         };
         fixture.ops.decrease_stream_retention_period(request).await
     };

@@ -16,6 +16,8 @@ fn walk(bytes: &[u8]) -> Result<PutRecordsRequest, Malformed> {
                 partition_key: entry.partition_key.to_owned(),
                 explicit_hash_key: entry.explicit_hash_key.map(str::to_owned),
             }),
+            Field::StreamArn(arn) => arn.clone_into(&mut message.stream_arn),
+            Field::DryRun(is_set) => message.dry_run = is_set,
         }
     }
     Ok(message)
@@ -38,8 +40,14 @@ fn message() -> impl Strategy<Value = PutRecordsRequest> {
         partition_key,
         explicit_hash_key,
     });
-    (".{0,20}", vec(entry, 0..6))
-        .prop_map(|(stream_name, records)| PutRecordsRequest { stream_name, records })
+    (".{0,20}", vec(entry, 0..6), ".{0,20}", any::<bool>()).prop_map(
+        |(stream_name, records, stream_arn, dry_run)| PutRecordsRequest {
+            stream_name,
+            records,
+            stream_arn,
+            dry_run,
+        },
+    )
 }
 
 /// Fields that only a newer or a careless encoder writes: unknown ones, repeated ones, known
@@ -129,6 +137,7 @@ fn every_prefix_of_a_message_is_accepted_or_refused_as_prost_does() {
             partition_key: "ä".repeat(80),
             explicit_hash_key: Some("12".to_owned()),
         }],
+        ..Default::default()
     };
     let bytes = message.encode_to_vec();
     for len in 0..=bytes.len() {

@@ -105,6 +105,7 @@ impl Putter {
             let request = v1::PutRecordsRequest {
                 stream_name: self.stream_name(),
                 records: self.entries(batch),
+                ..Default::default()
             };
             let Ok(answer) = stub.put_records(request).await else {
                 return;
@@ -126,6 +127,7 @@ impl Putter {
             let request = v1::ProduceRequest {
                 stream_name: self.stream_name(),
                 records: self.entries(batch),
+                ..Default::default()
             };
             let _ = requests.send(request);
         };

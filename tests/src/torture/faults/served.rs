@@ -84,8 +84,11 @@ impl Served {
             partition_key: "key".to_owned(),
             explicit_hash_key: None,
         });
-        let request =
-            v1::PutRecordsRequest { stream_name: stream.to_owned(), records: entries.collect() };
+        let request = v1::PutRecordsRequest {
+            stream_name: stream.to_owned(),
+            records: entries.collect(),
+            ..Default::default()
+        };
         let answer = async { self.client.stub().put_records(request).await };
         let results = match self.in_time(answer) {
             Ok(answer) => answer.into_inner().records,

@@ -274,7 +274,11 @@ async fn caller(client: Client, wide: Arc<Wide>, number: usize, time: Range<Inst
     let records: Vec<_> = (0..BATCH_RECORDS).map(|_| wide.record(shard, &data)).collect();
     while Instant::now() < time.end {
         let records = records.clone();
-        let message = v1::PutRecordsRequest { stream_name: wide.name().to_owned(), records };
+        let message = v1::PutRecordsRequest {
+            stream_name: wide.name().to_owned(),
+            records,
+            ..Default::default()
+        };
         let mut request = Request::new(message);
         request.set_timeout(PATIENCE);
         let begun = Instant::now();

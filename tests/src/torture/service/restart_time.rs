@@ -258,7 +258,11 @@ impl Course {
         let wide = &self.wide;
         let put = |client: Client, shards: Vec<usize>| {
             let records = shards.into_iter().map(|shard| wide.record(shard, &data)).collect();
-            let request = v1::PutRecordsRequest { stream_name: wide.name().to_owned(), records };
+            let request = v1::PutRecordsRequest {
+                stream_name: wide.name().to_owned(),
+                records,
+                ..Default::default()
+            };
             async move { client.stub().put_records(request).await }
         };
         let asked = async {

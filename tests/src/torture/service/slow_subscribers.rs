@@ -242,8 +242,11 @@ impl Scene {
         Ok(tokio::spawn(async move {
             loop {
                 let records = (0..wide.shards()).map(|shard| wide.record(shard, &data)).collect();
-                let request =
-                    v1::PutRecordsRequest { stream_name: wide.name().to_owned(), records };
+                let request = v1::PutRecordsRequest {
+                    stream_name: wide.name().to_owned(),
+                    records,
+                    ..Default::default()
+                };
                 if client.stub().put_records(request).await.is_err() {
                     return;
                 }

@@ -56,7 +56,11 @@ impl Wide {
         mut answered: impl FnMut(v1::ProduceResponse),
     ) -> Result<()> {
         let (requests, channel) = unbounded_channel();
-        let request = |records| v1::ProduceRequest { stream_name: self.name.clone(), records };
+        let request = |records| v1::ProduceRequest {
+            stream_name: self.name.clone(),
+            records,
+            ..Default::default()
+        };
         let mut flying = 0;
         for records in batches.by_ref().take(in_flight) {
             let _ = requests.send(request(records));
