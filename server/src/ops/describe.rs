@@ -5,10 +5,11 @@ use anabranch_engine::{Consumer, Shard, Stream};
 use anabranch_proto::v1;
 
 use super::Ops;
+use super::shard_filter::ShardLife;
 
 /// A stream that is being made or deleted is never seen, so it is always this.
-pub(super) fn status(_stream: &Stream) -> i32 {
-    v1::StreamStatus::Active.into()
+pub(super) fn status(_stream: &Stream) -> v1::StreamStatus {
+    v1::StreamStatus::Active
 }
 
 /// The number of shards is what was asked for.
@@ -24,8 +25,15 @@ pub(super) fn hash_key_range(range: HashKeyRange) -> v1::HashKeyRange {
     }
 }
 
+/// From when to when a shard takes records.
+pub(super) fn shard_life(stream: &Stream, _shard: &Shard) -> ShardLife {
+    // Shards are made with their stream, and none is closed before it.
+    ShardLife { created_ms: stream.created_ms(), closed_ms: None }
+}
+
 /// A shard.
-pub(super) fn shard(shard: &Shard) -> v1::Shard {
+pub(super) fn shard(stream: &Stream, shard: &Shard) -> v1::Shard {
+    let life = shard_life(stream, shard);
     let [parent, adjacent_parent] = shard.parents();
     v1::Shard {
         shard_id: shard.id().to_string(),
@@ -37,9 +45,9 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
             starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
             ending_sequence_number: None,
         }),
-        creation_timestamp_ms: None,
-        closing_timestamp_ms: None,
-        is_open: true,
+        creation_timestamp_ms: Some(life.created_ms),
+        closing_timestamp_ms: life.closed_ms,
+        is_open: life.closed_ms.is_none(),
     }
 }
 
