@@ -6,6 +6,7 @@
 
 mod collector;
 mod histogram;
+mod operation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,88 +17,11 @@ use prometheus_client::registry::Registry;
 
 use self::collector::Scrape;
 use self::histogram::DurationHistogram;
-use crate::ops::{Kind, OpError};
-
-/// An operation, as metrics name it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Operation {
-    CreateStream,
-    DecreaseStreamRetentionPeriod,
-    DeleteStream,
-    DeregisterStreamConsumer,
-    DescribeStream,
-    DescribeStreamConsumer,
-    DescribeStreamSummary,
-    GetRecords,
-    GetShardIterator,
-    IncreaseStreamRetentionPeriod,
-    ListShards,
-    ListStreamConsumers,
-    ListStreams,
-    Produce,
-    PutRecord,
-    PutRecords,
-    RegisterStreamConsumer,
-    SubscribeToShard,
-}
-
-impl Operation {
-    /// Every operation, in the order of its declaration.
-    pub const ALL: [Operation; 18] = [
-        Operation::CreateStream,
-        Operation::DecreaseStreamRetentionPeriod,
-        Operation::DeleteStream,
-        Operation::DeregisterStreamConsumer,
-        Operation::DescribeStream,
-        Operation::DescribeStreamConsumer,
-        Operation::DescribeStreamSummary,
-        Operation::GetRecords,
-        Operation::GetShardIterator,
-        Operation::IncreaseStreamRetentionPeriod,
-        Operation::ListShards,
-        Operation::ListStreamConsumers,
-        Operation::ListStreams,
-        Operation::Produce,
-        Operation::PutRecord,
-        Operation::PutRecords,
-        Operation::RegisterStreamConsumer,
-        Operation::SubscribeToShard,
-    ];
-
-    /// The operation of that name, which is also the rpc's.
-    pub fn of_name(name: &str) -> Option<Operation> {
-        let named = |operation: &Operation| operation.name() == name;
-        Operation::ALL.into_iter().find(named)
-    }
-
-    /// Its name in the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Operation::CreateStream => "CreateStream",
-            Operation::DecreaseStreamRetentionPeriod => "DecreaseStreamRetentionPeriod",
-            Operation::DeleteStream => "DeleteStream",
-            Operation::DeregisterStreamConsumer => "DeregisterStreamConsumer",
-            Operation::DescribeStream => "DescribeStream",
-            Operation::DescribeStreamConsumer => "DescribeStreamConsumer",
-            Operation::DescribeStreamSummary => "DescribeStreamSummary",
-            Operation::GetRecords => "GetRecords",
-            Operation::GetShardIterator => "GetShardIterator",
-            Operation::IncreaseStreamRetentionPeriod => "IncreaseStreamRetentionPeriod",
-            Operation::ListShards => "ListShards",
-            Operation::ListStreamConsumers => "ListStreamConsumers",
-            Operation::ListStreams => "ListStreams",
-            Operation::Produce => "Produce",
-            Operation::PutRecord => "PutRecord",
-            Operation::PutRecords => "PutRecords",
-            Operation::RegisterStreamConsumer => "RegisterStreamConsumer",
-            Operation::SubscribeToShard => "SubscribeToShard",
-        }
-    }
-}
+pub use self::operation::Operation;
+use crate::ops::{OpError, kind};
 
 /// Success, a deadline of the caller's that passed, and every kind of refusal.
-const OUTCOMES: usize = 2 + Kind::ALL.len();
+const OUTCOMES: usize = 2 + kind::TABLE.len();
 const OUTCOME_OK: usize = 0;
 const OUTCOME_DEADLINE: usize = 1;
 
@@ -206,14 +130,7 @@ impl Call {
 
     /// The call was refused.
     pub fn refused(&self, error: &OpError) {
-        // Both are ResourceInUseException, and one name is one series.
-        let kind = match error.kind {
-            Kind::AlreadyExists => Kind::ResourceInUse,
-            kind => kind,
-        };
-        let index = Kind::ALL.iter().position(|listed| *listed == kind);
-        let index = index.expect("every kind is listed");
-        self.count(2 + index);
+        self.count(2 + error.kind.series() as usize);
     }
 
     /// The caller's deadline passed.

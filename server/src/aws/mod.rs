@@ -1,3 +1,4 @@
-//! What is Amazon's and not ours: the spelling of resource names.
+//! What is Amazon's and not ours: the spelling of resource names and of times.
 
 pub mod arn;
+pub mod date;

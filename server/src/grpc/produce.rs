@@ -40,7 +40,7 @@ use super::unary;
 use crate::metrics::{Call, Operation};
 use crate::ops::batch::Batch;
 use crate::ops::put::{Outcome, Part, Staged, Tables};
-use crate::ops::{Kind, OpError, Ops, Result};
+use crate::ops::{Kind, OpError, Ops, Result, StreamFields};
 use crate::wire::write;
 
 /// Records that may be unacknowledged in one call, plus one batch. It bounds what the bytes below
@@ -248,8 +248,8 @@ impl Produce {
 
     /// Reads the put of a request; says how many records it has.
     fn read<'a>(&mut self, request: &'a [u8], batch: &mut Batch<'a>) -> Result<usize> {
-        let (stream_name, draft) = unary::put(request, batch)?;
-        self.named(stream_name)?;
+        let (head, draft) = unary::put(request, batch)?;
+        self.named(head.stream)?;
         draft.finish()
     }
 
@@ -260,13 +260,17 @@ impl Produce {
     }
 
     /// The first request names the stream of the call, and no other may name another.
-    fn named(&mut self, name: &str) -> Result<()> {
+    fn named(&mut self, fields: StreamFields<'_>) -> Result<()> {
         match &self.stream {
-            None => self.stream = Some(self.ops.stream(name)?),
-            Some(stream) if name.is_empty() || name == stream.name().as_str() => {}
+            None => self.stream = Some(self.ops.stream(fields)?),
+            Some(_) if fields.is_empty() => {}
+            Some(stream) if fields == StreamFields::by_name(stream.name().as_str()) => {}
             Some(stream) => {
-                let why = format_args!("this call puts into {}", stream.name());
-                return Err(OpError::invalid_text("stream_name", name, why));
+                let name = fields.stream_name()?;
+                if name != *stream.name() {
+                    let why = format_args!("this call puts into {}", stream.name());
+                    return Err(OpError::invalid_text("stream_name", name.as_str(), why));
+                }
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! From a refusal to a gRPC status: code, message and `google.rpc` details.
 
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::ops::{Kind, OpError};
+use crate::ops::OpError;
 
 /// The domain of our reasons.
 const DOMAIN: &str = "anabranch";
@@ -24,25 +24,13 @@ pub(super) fn status(error: &OpError) -> Status {
     if error.retry_after.is_some() {
         details.set_retry_info(error.retry_after);
     }
-    Status::with_error_details(code(error.kind), &error.message, details)
-}
-
-fn code(kind: Kind) -> Code {
-    match kind {
-        Kind::ResourceNotFound => Code::NotFound,
-        Kind::ResourceInUse | Kind::NewerFormat => Code::FailedPrecondition,
-        Kind::AlreadyExists => Code::AlreadyExists,
-        Kind::InvalidArgument | Kind::ExpiredIterator => Code::InvalidArgument,
-        Kind::LimitExceeded | Kind::Throttled | Kind::DiskFull => Code::ResourceExhausted,
-        Kind::LogHalted | Kind::ShuttingDown => Code::Unavailable,
-        Kind::DataLoss => Code::DataLoss,
-        Kind::Unknown => Code::Unimplemented,
-        Kind::InternalFailure => Code::Internal,
-    }
+    Status::with_error_details(error.kind.told().code, &error.message, details)
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+
     use super::*;
 
     #[test]

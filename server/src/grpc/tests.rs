@@ -20,6 +20,7 @@ use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::ops::StreamFields;
 use crate::ops::tests::Fixture;
 
 /// A channel's receiver as a stream.
@@ -137,7 +138,7 @@ async fn refusals_carry_status_reason_and_field() {
         (Code::AlreadyExists, "ResourceInUseException")
     });
     // Nothing of the refused batches was appended.
-    let stream = fixture.ops.stream("orders").unwrap();
+    let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     assert_eq!(stream.shards()[0].watermarks().durable.0, 1);
 }
 
@@ -201,7 +202,7 @@ async fn a_bad_request_ends_the_call_after_the_earlier_acknowledgements() {
         assert_eq!(answers[1].as_ref().unwrap_err().code(), Code::InvalidArgument);
     }
     // The request behind the bad one was not put.
-    let stream = fixture.ops.stream("orders").unwrap();
+    let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     assert_eq!(stream.shards()[0].watermarks().durable.0, 4);
 }
 
@@ -289,7 +290,7 @@ async fn puts_that_come_together_are_appended_once_and_acknowledged_one_by_one()
     // 20 puts in 4 shards.
     assert_eq!(fixture.engine.stats().puts, 4);
     while fixture.engine.commit_step() {}
-    let stream = fixture.ops.stream("orders").unwrap();
+    let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     let mut next = [1; 4];
     for request in &sent[..20] {
         let answer = answers.next().await.unwrap().unwrap();
@@ -390,7 +391,7 @@ async fn malformed_calls_are_refused_with_a_reason() {
         assert_eq!(status.code(), code, "{path} {status}");
         reason(&status);
     }
-    let stream = fixture.ops.stream("orders").unwrap();
+    let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     assert_eq!(stream.shards()[0].watermarks().durable.0, 1);
 }
 

@@ -14,6 +14,7 @@ use super::request::MessageReader;
 use super::status::status;
 use crate::metrics::Operation;
 use crate::ops::batch::{Batch, Draft};
+use crate::ops::put_records::PutHead;
 use crate::ops::{Kind, OpError, Ops, Result};
 use crate::wire::read::{Field, Fields};
 use crate::wire::write;
@@ -52,9 +53,9 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
     match operation {
         Operation::PutRecords => {
             let mut batch = Batch::default();
-            let (stream_name, draft) = put(&message, &mut batch)?;
+            let (head, draft) = put(&message, &mut batch)?;
             draft.finish()?;
-            let outcome = ops.put_records(stream_name, &batch).await?;
+            let outcome = ops.put_records(head, &batch).await?;
             Ok(Frames::message(|out| {
                 write::put_records_response(&outcome, out);
             }))
@@ -105,24 +106,25 @@ fn encode<M: Message>(reply: Result<M>) -> Result<Frames> {
     }))
 }
 
-/// The stream's name and the records of a `PutRecordsRequest` or a `ProduceRequest`, as a put
-/// that is begun in `batch`.
+/// The stream and the records of a `PutRecordsRequest` or a `ProduceRequest`, as a put that is
+/// begun in `batch`.
 pub(super) fn put<'b, 'a>(
     message: &'a [u8],
     batch: &'b mut Batch<'a>,
-) -> Result<(&'a str, Draft<'b, 'a>)> {
-    let mut stream_name = "";
+) -> Result<(PutHead<'a>, Draft<'b, 'a>)> {
+    let mut head = PutHead::default();
     let mut draft = batch.begin();
     for field in Fields::new(message) {
         match field.map_err(|why| malformed(&why))? {
-            Field::StreamName(name) => stream_name = name,
-            Field::StreamArn(_) | Field::DryRun(_) => {}
+            Field::StreamName(name) => head.stream.name = name,
+            Field::StreamArn(arn) => head.stream.arn = arn,
+            Field::DryRun(is_set) => head.dry_run = is_set,
             Field::Entry(entry) => {
                 draft.push(entry.partition_key, entry.explicit_hash_key, entry.data)?;
             }
         }
     }
-    Ok((stream_name, draft))
+    Ok((head, draft))
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> OpError {

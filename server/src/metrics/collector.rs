@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::histogram::BOUNDS_US;
-use super::{Counters, Kind, OUTCOME_DEADLINE, OUTCOME_OK, Operation};
+use super::{Counters, OUTCOME_DEADLINE, OUTCOME_OK, Operation, kind};
 
 /// Reads everything when asked.
 pub(super) struct Scrape {
@@ -49,7 +49,7 @@ impl Scrape {
                 let outcome = match index {
                     OUTCOME_OK => "OK",
                     OUTCOME_DEADLINE => "DeadlineExceeded",
-                    index => Kind::ALL[index - 2].reason(),
+                    index => kind::TABLE[index - 2].reason,
                 };
                 let count = load(counter);
                 if count > 0 {

@@ -5,6 +5,7 @@ use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{EngineOptions, Environment};
 
 use super::*;
+use crate::ops::Kind;
 
 fn metrics() -> (tempfile::TempDir, Metrics) {
     let data = tempfile::tempdir().unwrap();
@@ -47,7 +48,7 @@ fn calls_are_counted_by_operation_and_outcome() {
     assert!(metrics.encode().contains("anabranch_requests_in_flight 1"));
     call.ended();
     drop(call);
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let call = metrics.call(Operation::GetRecords);
         call.refused(&OpError::new(kind, ""));
     }

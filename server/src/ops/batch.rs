@@ -11,7 +11,7 @@ use anabranch_engine::error::RecordError;
 use anabranch_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use anabranch_engine::record::{PartitionKey, RecordView};
 
-use super::error::{OpError, Result};
+use super::{Kind, OpError, Result};
 
 /// Puts of 1 to 500 legal records, each together at most 10 MiB.
 #[derive(Debug, Default)]
@@ -141,11 +141,12 @@ impl Fault {
                 OpError::invalid(format!("{record}{field}"), error)
             }
             Fault::HashKey(value) => {
-                let why = format_args!(
+                let message = format!(
                     "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: \
                      [0, 2^128-1]. Specified value was {value}"
                 );
-                let error = OpError::invalid(format!("{record}explicit_hash_key"), why);
+                let field = format!("{record}explicit_hash_key");
+                let error = OpError::in_its_words(Kind::InvalidArgument, field, message);
                 error.with("value", value)
             }
         }

@@ -14,7 +14,7 @@ impl Ops {
         &self,
         request: DecreaseStreamRetentionPeriodRequest,
     ) -> Result<DecreaseStreamRetentionPeriodResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let hours = request.retention_period_hours;
         let current = stream.retention_hours();
         let allowed = RETENTION_HOURS_MIN..=current;

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DeleteStreamRequest, DeleteStreamResponse};
 
-use super::{Kind, OpError, Ops, Result, names};
+use super::{Kind, OpError, Ops, Result};
 
 impl Ops {
     /// Deletes a stream. Its readers and writers learn of it from the engine.
@@ -10,7 +10,7 @@ impl Ops {
         &self,
         request: DeleteStreamRequest,
     ) -> Result<DeleteStreamResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let consumers = stream.consumers().len();
         if consumers > 0 && !request.enforce_consumer_deletion {
             let name = stream.name();

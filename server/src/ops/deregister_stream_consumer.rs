@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DeregisterStreamConsumerRequest, DeregisterStreamConsumerResponse};
 
-use super::names::{self, ConsumerFields};
+use super::names::ConsumerFields;
 use super::{Ops, Result};
 
 impl Ops {
@@ -18,7 +18,7 @@ impl Ops {
             stream_name: &request.stream_name,
             consumer_name: &request.consumer_name,
         };
-        let (stream, consumer) = names::consumer(&self.engine, &fields)?;
+        let (stream, consumer) = self.consumer(&fields)?;
         let id = stream.id();
         let name = consumer.name.clone();
         self.blocking(move |engine| engine.deregister_consumer(&stream, &consumer.name)).await?;

@@ -8,14 +8,14 @@ use anabranch_engine::{Consumer, Shard, Shards, Stream};
 use anabranch_proto::v1;
 
 use super::Ops;
+use super::shard_filter::ShardLife;
 
 /// A stream that is being made or deleted is never seen.
-pub(super) fn status(stream: &Stream) -> i32 {
-    let status = match stream.is_updating() {
+pub(super) fn status(stream: &Stream) -> v1::StreamStatus {
+    match stream.is_updating() {
         true => v1::StreamStatus::Updating,
         false => v1::StreamStatus::Active,
-    };
-    status.into()
+    }
 }
 
 /// The number of shards is what was asked for.
@@ -31,8 +31,15 @@ pub(super) fn hash_key_range(range: HashKeyRange) -> v1::HashKeyRange {
     }
 }
 
+/// From when to when a shard takes records.
+pub(super) fn shard_life(shard: &Shard) -> ShardLife {
+    let closed_ms = shard.closed().map(|closed| closed.at_ms);
+    ShardLife { created_ms: shard.created_ms(), closed_ms }
+}
+
 /// A shard.
 pub(super) fn shard(shard: &Shard) -> v1::Shard {
+    let life = shard_life(shard);
     let [parent, adjacent_parent] = shard.parents();
     let closed = shard.closed();
     v1::Shard {
@@ -45,9 +52,9 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
             starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
             ending_sequence_number: closed.map(|closed| closed.last_sequence.0),
         }),
-        creation_timestamp_ms: Some(shard.created_ms()),
-        closing_timestamp_ms: closed.map(|closed| closed.at_ms),
-        is_open: closed.is_none(),
+        creation_timestamp_ms: Some(life.created_ms),
+        closing_timestamp_ms: life.closed_ms,
+        is_open: life.closed_ms.is_none(),
     }
 }
 

@@ -12,17 +12,17 @@ impl Ops {
         request: DescribeStreamRequest,
     ) -> Result<DescribeStreamResponse> {
         let limit = names::within("limit", request.limit, 1..=10_000, 100)?;
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let after = request.exclusive_start_shard_id.as_deref();
         let after =
             after.map(|text| names::shard_id("exclusive_start_shard_id", text)).transpose()?;
         let shards = stream.shards();
-        let (shards, has_more_shards) = page_of_shards(&shards, after, limit);
+        let (shards, has_more_shards) = page_of_shards(&shards, after, limit, |_| true);
         Ok(DescribeStreamResponse {
             stream_description: Some(StreamDescription {
                 stream_name: stream.name().as_str().to_owned(),
                 stream_arn: self.owner.stream_arn(stream.name()),
-                stream_status: describe::status(&stream),
+                stream_status: describe::status(&stream).into(),
                 stream_mode: describe::mode(&stream),
                 shards: shards.iter().map(|shard| describe::shard(shard)).collect(),
                 has_more_shards,

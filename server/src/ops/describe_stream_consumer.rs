@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DescribeStreamConsumerRequest, DescribeStreamConsumerResponse};
 
-use super::names::{self, ConsumerFields};
+use super::names::ConsumerFields;
 use super::{Ops, Result};
 
 impl Ops {
@@ -17,7 +17,7 @@ impl Ops {
             stream_name: &request.stream_name,
             consumer_name: &request.consumer_name,
         };
-        let (stream, consumer) = names::consumer(&self.engine, &fields)?;
+        let (stream, consumer) = self.consumer(&fields)?;
         Ok(DescribeStreamConsumerResponse {
             consumer_description: Some(self.show_consumer(&stream, &consumer)),
         })

@@ -4,7 +4,7 @@ use anabranch_proto::v1::{
     self, DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
 };
 
-use super::{Ops, Result, describe, names};
+use super::{Ops, Result, describe};
 
 impl Ops {
     /// Describes a stream without its shards.
@@ -12,12 +12,12 @@ impl Ops {
         &self,
         request: DescribeStreamSummaryRequest,
     ) -> Result<DescribeStreamSummaryResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         Ok(DescribeStreamSummaryResponse {
             stream_description_summary: Some(StreamDescriptionSummary {
                 stream_name: stream.name().as_str().to_owned(),
                 stream_arn: self.owner.stream_arn(stream.name()),
-                stream_status: describe::status(&stream),
+                stream_status: describe::status(&stream).into(),
                 stream_mode: describe::mode(&stream),
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp_ms: stream.created_ms(),

@@ -1,9 +1,10 @@
 //! Why an operation was refused: one type for every door.
 //!
-//! An [`OpError`] holds a [`Kind`], which is Kinesis's exception name or one of ours, and the
-//! values concerned as fields, so that no client has to parse the message. A door turns the
-//! kind into its own status in one place. Errors of the engine become refusals here and
-//! nowhere else; what the caller cannot act on becomes `InternalFailure` and goes to the log.
+//! An [`OpError`] holds a [`Kind`], which says what every door calls it (see
+//! [`super::kind::TABLE`]), and the values concerned as fields, so that no client has to parse the
+//! message. Where the real service's words are known, they are the message. Errors of the engine
+//! become refusals here and nowhere else; what the caller cannot act on becomes `InternalFailure`
+//! and goes to the log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,80 +13,10 @@ use std::time::Duration;
 
 use anabranch_engine::error::{Damage, Error};
 
+use super::kind::Kind;
+
 /// What an operation gives back.
 pub type Result<T, E = OpError> = std::result::Result<T, E>;
-
-/// What kind of refusal it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// No such stream, shard or consumer, or no longer.
-    ResourceNotFound,
-    /// It is in use by others.
-    ResourceInUse,
-    /// It cannot be made because it exists: `ResourceInUseException` too.
-    AlreadyExists,
-    /// A value is not allowed.
-    InvalidArgument,
-    /// The iterator is older than 300 seconds.
-    ExpiredIterator,
-    /// There may be no more of it.
-    LimitExceeded,
-    /// The disk does not keep up: try again soon.
-    Throttled,
-    /// The disk is full.
-    DiskFull,
-    /// The shard's log refuses writes until the server is restarted.
-    LogHalted,
-    /// The server is shutting down.
-    ShuttingDown,
-    /// Records are damaged.
-    DataLoss,
-    /// Records were written by a newer program, in a format that this one does not know.
-    NewerFormat,
-    /// Neither operation nor encoding is known here.
-    Unknown,
-    /// Our failure, or the machine's.
-    InternalFailure,
-}
-
-impl Kind {
-    /// Every kind, for tables.
-    pub const ALL: [Kind; 14] = [
-        Kind::ResourceNotFound,
-        Kind::ResourceInUse,
-        Kind::AlreadyExists,
-        Kind::InvalidArgument,
-        Kind::ExpiredIterator,
-        Kind::LimitExceeded,
-        Kind::Throttled,
-        Kind::DiskFull,
-        Kind::LogHalted,
-        Kind::ShuttingDown,
-        Kind::DataLoss,
-        Kind::NewerFormat,
-        Kind::Unknown,
-        Kind::InternalFailure,
-    ];
-
-    /// The name that clients see: Kinesis's where there is one.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Kind::ResourceNotFound => "ResourceNotFoundException",
-            Kind::ResourceInUse | Kind::AlreadyExists => "ResourceInUseException",
-            Kind::InvalidArgument => "InvalidArgumentException",
-            Kind::ExpiredIterator => "ExpiredIteratorException",
-            Kind::LimitExceeded => "LimitExceededException",
-            Kind::Throttled => "ProvisionedThroughputExceededException",
-            Kind::DiskFull => "DiskFullException",
-            Kind::LogHalted => "LogHaltedException",
-            Kind::ShuttingDown => "ShuttingDownException",
-            Kind::DataLoss => "DataLossException",
-            Kind::NewerFormat => "NewerFormatException",
-            Kind::Unknown => "UnknownOperationException",
-            Kind::InternalFailure => "InternalFailure",
-        }
-    }
-}
 
 /// A refusal.
 #[derive(Clone, Debug)]
@@ -131,6 +62,17 @@ impl OpError {
         error
     }
 
+    /// A field whose value is not allowed, in the real service's own words.
+    pub fn in_its_words(
+        kind: Kind,
+        field: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        let mut error = OpError::new(kind, message);
+        error.field = Some(field.into());
+        error
+    }
+
     /// A text that is not allowed; it is shown, but never at length.
     pub fn invalid_text(field: &'static str, text: &str, why: impl fmt::Display) -> Self {
         let shown = shown(text);
@@ -143,6 +85,11 @@ impl OpError {
             .with("value", value.to_string())
             .with("min", min.to_string())
             .with("max", max.to_string())
+    }
+
+    /// What a dry run gets that would have been carried out.
+    pub fn dry_run() -> Self {
+        OpError::new(Kind::DryRun, "Request would have succeeded, but DryRun flag is set.")
     }
 
     /// The refusal that a server that is going away gives.
@@ -247,8 +194,11 @@ impl From<Error> for OpError {
 
 /// A starting position in the future.
 pub(crate) fn timestamp_in_future(field: &'static str, timestamp_ms: u64, now_ms: u64) -> OpError {
-    let why = format_args!("is {timestamp_ms}, which lies after the server's time {now_ms}");
-    OpError::invalid(field, why)
+    let message = format!(
+        "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+         timestampInMillis: {timestamp_ms}, currentTimestampInMillis: {now_ms}"
+    );
+    OpError::in_its_words(Kind::InvalidArgument, field, message)
         .with("timestamp_ms", timestamp_ms.to_string())
         .with("now_ms", now_ms.to_string())
 }

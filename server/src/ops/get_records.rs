@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::error::{OpError, Result};
 use super::iterator::ShardIterator;
-use super::{Ops, describe, names};
+use super::{Ops, StreamFields, describe, names};
 
 /// Bytes of a page's records unless the request asks for others: stock clients refuse
 /// messages of over 4 MiB.
@@ -48,6 +48,14 @@ impl Ops {
         let now_ms = self.engine.now_ms();
         let iterator = ShardIterator::open(&self.seal, &request.shard_iterator, now_ms)?;
         let (stream, shard) = iterator.resolve(&self.engine)?;
+        if !request.stream_arn.is_empty() {
+            // The iterator names the stream already.
+            let fields = StreamFields { name: stream.name().as_str(), arn: &request.stream_arn };
+            fields.stream_name()?;
+        }
+        if request.dry_run {
+            return Err(OpError::dry_run());
+        }
         let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
         let mut progress = shard.progress();
         // A chain of pages is one pass.

@@ -4,9 +4,10 @@ use anabranch_proto::v1::{GetShardIteratorRequest, GetShardIteratorResponse};
 
 use super::iterator::ShardIterator;
 use super::start::{Start, StartFields};
-use super::{Ops, Result, names};
+use super::{OpError, Ops, Result};
 
 const FIELDS: StartFields = StartFields {
+    operation: "GetShardIterator",
     iterator_type: "shard_iterator_type",
     sequence_number: "starting_sequence_number",
     timestamp_ms: "timestamp_ms",
@@ -18,15 +19,18 @@ impl Ops {
         &self,
         request: GetShardIteratorRequest,
     ) -> Result<GetShardIteratorResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
-        let shard = names::shard(&stream, &request.shard_id)?;
+        let stream = self.named_stream(&request)?;
+        let shard = self.shard(&stream, &request.shard_id)?;
         let start = Start {
             iterator_type: request.shard_iterator_type,
             sequence_number: request.starting_sequence_number,
             timestamp_ms: request.timestamp_ms,
             fields: FIELDS,
         };
-        let position = start.resolve(&self.engine, &shard)?;
+        let position = start.resolve(self, &stream, &shard)?;
+        if request.dry_run {
+            return Err(OpError::dry_run());
+        }
         let iterator = ShardIterator::at(&self.engine, &stream, shard.id(), position);
         Ok(GetShardIteratorResponse {
             shard_iterator: iterator.seal(&self.seal),

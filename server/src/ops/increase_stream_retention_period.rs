@@ -14,7 +14,7 @@ impl Ops {
         &self,
         request: IncreaseStreamRetentionPeriodRequest,
     ) -> Result<IncreaseStreamRetentionPeriodResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let hours = request.retention_period_hours;
         let current = stream.retention_hours();
         let allowed = current..=RETENTION_HOURS_MAX;

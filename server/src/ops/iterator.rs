@@ -16,8 +16,9 @@ use anabranch_engine::limits::ITERATOR_LIFE_MS;
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{Engine, Shard, Stream};
 
-use super::error::{Kind, OpError, Result};
 use super::seal::{self, Seal};
+use super::{Kind, OpError, Result};
+use crate::aws::date;
 
 /// What a shard iterator says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,16 +68,15 @@ impl ShardIterator {
         let bare =
             token.strip_prefix('"').and_then(|token| token.strip_suffix('"')).unwrap_or(token);
         let opened = seal.open(seal::Kind::ShardIterator, bare);
-        let iterator = opened
-            .and_then(|content| Self::read(&content))
-            .ok_or_else(|| OpError::invalid("shard_iterator", "Invalid ShardIterator."))?;
+        let iterator = opened.and_then(|content| Self::read(&content)).ok_or_else(invalid)?;
         let age_ms = now_ms.saturating_sub(iterator.issued_ms);
         if age_ms > ITERATOR_LIFE_MS {
             let message = format!(
-                "Iterator expired. The iterator was created at {} while right now it is {now_ms} \
-                 (ms since 1970), which is further in the future than the tolerated delay of \
-                 {ITERATOR_LIFE_MS} milliseconds.",
-                iterator.issued_ms
+                "Iterator expired. The iterator was created at time {} while right now it is {} \
+                 which is further in the future than the tolerated delay of {ITERATOR_LIFE_MS} \
+                 milliseconds.",
+                date::in_words(iterator.issued_ms),
+                date::in_words(now_ms)
             );
             return Err(OpError::new(Kind::ExpiredIterator, message)
                 .with("created_ms", iterator.issued_ms.to_string())
@@ -103,10 +103,7 @@ impl ShardIterator {
 
     /// The stream and shard it points into, if that incarnation is still there.
     pub(super) fn resolve(&self, engine: &Engine) -> Result<(Arc<Stream>, Arc<Shard>)> {
-        let name: StreamName = self
-            .stream_name
-            .parse()
-            .map_err(|_| OpError::invalid("shard_iterator", "Invalid ShardIterator."))?;
+        let name: StreamName = self.stream_name.parse().map_err(|_| invalid())?;
         let stream = engine.stream(&name)?;
         if stream.id().0 != self.stream_id {
             return Err(Error::StreamDeleted { name }.into());
@@ -114,6 +111,11 @@ impl ShardIterator {
         let shard = stream.shard(ShardId(self.shard))?;
         Ok((stream, shard))
     }
+}
+
+fn invalid() -> OpError {
+    let message = "Invalid ShardIterator.";
+    OpError::in_its_words(Kind::InvalidArgument, "shard_iterator", message)
 }
 
 #[cfg(test)]

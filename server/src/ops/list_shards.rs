@@ -2,50 +2,92 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::Shard;
+use anabranch_engine::{Shard, Stream};
 use anabranch_engine::ids::ShardId;
 use anabranch_proto::v1::{ListShardsRequest, ListShardsResponse};
 
-use super::page_token::PageToken;
-use super::{OpError, Ops, Result, describe, names};
+use super::names::NamesStream;
+use super::shard_filter::{ShardFilter, ShardPageEnd};
+use super::{Kind, OpError, Ops, Result, describe, names};
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// What a request asks for: the shards of a stream behind one of them, as far as a filter admits
+/// them.
+struct Wanted {
+    stream: Arc<Stream>,
+    after: Option<ShardId>,
+    filter: ShardFilter,
+}
 
 impl Ops {
     /// Lists the shards of a stream by index.
     pub fn list_shards(&self, request: ListShardsRequest) -> Result<ListShardsResponse> {
         let limit = names::within("max_results", request.max_results, 1..=10_000, 1000)?;
-        let (stream, after) = if let Some(token) = &request.next_token {
-            if !request.stream_name.is_empty() || request.exclusive_start_shard_id.is_some() {
-                let why = "NextToken and StreamName or ExclusiveStartShardId cannot be provided \
-                           together.";
-                return Err(OpError::invalid("next_token", why));
-            }
-            let token = PageToken::<ShardId>::open(&self.engine, &self.seal, token)?;
-            (token.stream, Some(token.last))
-        } else {
-            let stream = names::stream(&self.engine, &request.stream_name)?;
-            let after = request.exclusive_start_shard_id.as_deref();
-            let after = after.map(|text| names::shard_id("exclusive_start_shard_id", text));
-            (stream, after.transpose()?)
-        };
+        let Wanted { stream, after, filter } = self.wanted_shards(&request)?;
+        let now_ms = self.engine.now_ms();
+        let kept_ms = u64::from(stream.retention_hours()) * HOUR_MS;
+        let horizon_ms = now_ms.saturating_sub(kept_ms).max(stream.created_ms());
+        let admits = |shard: &Shard| filter.admits(describe::shard_life(shard), horizon_ms);
         let shards = stream.shards();
-        let (shards, has_more) = page_of_shards(&shards, after, limit);
+        let (shards, has_more) = page_of_shards(&shards, after, limit, admits);
         let last = shards.last().filter(|_| has_more);
+        let filter = filter.going_on(now_ms, horizon_ms);
         let next_token =
-            last.map(|last| PageToken::seal(&self.engine, &self.seal, &stream, &last.id()));
+            last.map(|last| self.seal_page(&stream, &ShardPageEnd { last: last.id(), filter }));
         Ok(ListShardsResponse {
             shards: shards.iter().map(|shard| describe::shard(shard)).collect(),
             next_token,
         })
     }
+
+    fn wanted_shards(&self, request: &ListShardsRequest) -> Result<Wanted> {
+        if let Some(token) = &request.next_token {
+            for (name, is_given) in [
+                ("StreamName", !request.stream_fields().is_empty()),
+                ("ExclusiveStartShardId", request.exclusive_start_shard_id.is_some()),
+                ("StreamCreationTimestamp", request.stream_creation_timestamp_ms.is_some()),
+                ("ShardFilter", request.shard_filter.is_some()),
+            ] {
+                if is_given {
+                    return Err(refusal(format!(
+                        "NextToken and {name} cannot be provided together."
+                    )));
+                }
+            }
+            let page = self.open_page::<ShardPageEnd>(token)?;
+            let ShardPageEnd { last, filter } = page.last;
+            return Ok(Wanted { stream: page.stream, after: Some(last), filter });
+        }
+        if request.stream_fields().is_empty() {
+            return Err(refusal("Either NextToken or StreamName should be provided.".to_owned()));
+        }
+        let stream = self.named_stream(request)?;
+        self.check_creation(&stream, request.stream_creation_timestamp_ms)?;
+        let start = request.exclusive_start_shard_id.as_deref();
+        let start = start.map(|text| names::shard_id("exclusive_start_shard_id", text));
+        let filter = request.shard_filter.as_ref().map(ShardFilter::of_request).transpose()?;
+        let (filter, after) = filter.unwrap_or_default();
+        Ok(Wanted { stream, after: start.transpose()?.max(after), filter })
+    }
 }
 
-/// Up to `limit` shards behind `after`, and whether there are more.
+fn refusal(message: String) -> OpError {
+    OpError::in_its_words(Kind::InvalidArgument, "next_token", message)
+}
+
+/// Up to `limit` shards behind `after` that are admitted, and whether there are more.
 pub(super) fn page_of_shards(
     shards: &[Arc<Shard>],
     after: Option<ShardId>,
     limit: usize,
-) -> (&[Arc<Shard>], bool) {
+    admits: impl Fn(&Shard) -> bool,
+) -> (Vec<Arc<Shard>>, bool) {
     let start = after.map_or(0, |after| shards.partition_point(|shard| shard.id() <= after));
-    let end = shards.len().min(start + limit);
-    (&shards[start..end], end < shards.len())
+    let admitted = shards[start..].iter().filter(|shard| admits(shard));
+    // One more than asked for tells whether there are more.
+    let mut page: Vec<_> = admitted.take(limit + 1).cloned().collect();
+    let has_more = page.len() > limit;
+    page.truncate(limit);
+    (page, has_more)
 }

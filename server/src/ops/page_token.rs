@@ -1,20 +1,26 @@
 //! Tokens with which a list goes on: sealed like shard iterators and valid for as long.
 //!
-//! A token holds the incarnation of the stream, so that pages of a stream and of a later one
-//! under its name never mix, and what the last page ended with.
+//! A token holds when it was given out and what its page ended with. One of a stream's shards or
+//! consumers holds the stream's incarnation as well, so that pages of a stream and of a later one
+//! under its name never mix.
+//!
+//! ```text
+//! ISSUED ms / CONTENT / zeros            CONTENT of a list of streams: NAME
+//!                                        of shards and consumers: STREAM ID / STREAM NAME / LAST
+//! ```
 
 use std::sync::Arc;
 
+use anabranch_engine::Stream;
 use anabranch_engine::error::Error;
-use anabranch_engine::ids::{ConsumerName, ShardId};
+use anabranch_engine::ids::{ConsumerName, StreamName};
 use anabranch_engine::limits::ITERATOR_LIFE_MS;
-use anabranch_engine::{Engine, Stream};
 
-use super::error::{OpError, Result};
-use super::names;
-use super::seal::{Kind, Seal};
+use super::names::StreamFields;
+use super::seal::Kind as TokenKind;
+use super::{Kind, OpError, Ops, Result};
 
-/// Where a list of something goes on: behind `last`.
+/// Where a list of something of a stream goes on: behind `last`.
 pub(super) struct PageToken<T> {
     /// The stream whose things are listed.
     pub(super) stream: Arc<Stream>,
@@ -25,27 +31,15 @@ pub(super) struct PageToken<T> {
 /// What a page can end with.
 pub(super) trait PageEnd: Sized {
     /// The kind of its tokens.
-    const KIND: Kind;
-    /// Its text.
+    const KIND: TokenKind;
+    /// Its text, without a slash.
     fn text(&self) -> String;
     /// From its text.
     fn from_text(text: &str) -> Option<Self>;
 }
 
-impl PageEnd for ShardId {
-    const KIND: Kind = Kind::ShardPage;
-
-    fn text(&self) -> String {
-        self.0.to_string()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-}
-
 impl PageEnd for ConsumerName {
-    const KIND: Kind = Kind::ConsumerPage;
+    const KIND: TokenKind = TokenKind::ConsumerPage;
 
     fn text(&self) -> String {
         self.as_str().to_owned()
@@ -56,29 +50,20 @@ impl PageEnd for ConsumerName {
     }
 }
 
-impl<T: PageEnd> PageToken<T> {
+impl Ops {
     /// The token of a page of `stream` that ends with `last`.
-    pub(super) fn seal(engine: &Engine, seal: &Seal, stream: &Stream, last: &T) -> String {
+    pub(super) fn seal_page<T: PageEnd>(&self, stream: &Stream, last: &T) -> String {
         // Neither name can hold a slash, and names have at most 128 bytes each.
-        let content =
-            format!("{}/{}/{}/{}/", stream.id(), engine.now_ms(), stream.name(), last.text());
-        seal.seal(T::KIND, content.as_bytes())
+        self.seal_content(T::KIND, &format!("{}/{}/{}", stream.id(), stream.name(), last.text()))
     }
 
-    /// Reads a token that is ours and not too old.
-    pub(super) fn open(engine: &Engine, seal: &Seal, token: &str) -> Result<Self> {
-        let invalid = || OpError::invalid("next_token", "Invalid NextToken.");
-        let content = seal.open(T::KIND, token).ok_or_else(invalid)?;
-        let content = std::str::from_utf8(&content).map_err(|_| invalid())?;
+    /// Reads a token of a page that is ours and not too old.
+    pub(super) fn open_page<T: PageEnd>(&self, token: &str) -> Result<PageToken<T>> {
+        let content = self.open_content(T::KIND, token)?;
         let mut parts = content.split('/');
         let mut part = || parts.next().ok_or_else(invalid);
-        let (id, issued_ms, name, last) = (part()?, part()?, part()?, part()?);
-        let issued_ms: u64 = issued_ms.parse().map_err(|_| invalid())?;
-        if engine.now_ms().saturating_sub(issued_ms) > ITERATOR_LIFE_MS {
-            let why = format_args!("expired, it was valid for {ITERATOR_LIFE_MS} milliseconds");
-            return Err(OpError::invalid("next_token", why));
-        }
-        let stream = names::stream(engine, name)?;
+        let (id, name, last) = (part()?, part()?, part()?);
+        let stream = self.stream(StreamFields::by_name(name))?;
         if stream.id().to_string() != id {
             let name = stream.name().clone();
             return Err(Error::StreamDeleted { name }.into());
@@ -86,4 +71,42 @@ impl<T: PageEnd> PageToken<T> {
         let last = T::from_text(last).ok_or_else(invalid)?;
         Ok(PageToken { stream, last })
     }
+
+    /// The token of a page of streams that ends with that name.
+    pub(super) fn seal_stream_page(&self, last: &StreamName) -> String {
+        self.seal_content(TokenKind::StreamPage, last.as_str())
+    }
+
+    /// Reads a token of a page of streams that is ours and not too old.
+    pub(super) fn open_stream_page(&self, token: &str) -> Result<StreamName> {
+        self.open_content(TokenKind::StreamPage, token)?.parse().map_err(|_| invalid())
+    }
+
+    fn seal_content(&self, kind: TokenKind, content: &str) -> String {
+        let content = format!("{}/{content}/", self.engine.now_ms());
+        self.seal.seal(kind, content.as_bytes())
+    }
+
+    fn open_content(&self, kind: TokenKind, token: &str) -> Result<String> {
+        let content = self.seal.open(kind, token).ok_or_else(invalid)?;
+        let content = std::str::from_utf8(&content).map_err(|_| invalid())?;
+        let (issued_ms, content) = content.split_once('/').ok_or_else(invalid)?;
+        let (content, _zeros) = content.rsplit_once('/').ok_or_else(invalid)?;
+        let issued_ms: u64 = issued_ms.parse().map_err(|_| invalid())?;
+        let now_ms = self.engine.now_ms();
+        if now_ms.saturating_sub(issued_ms) > ITERATOR_LIFE_MS {
+            let message = format!(
+                "The pagination token passed to the operation is expired: it was valid for \
+                 {ITERATOR_LIFE_MS} milliseconds."
+            );
+            return Err(OpError::in_its_words(Kind::ExpiredNextToken, "next_token", message)
+                .with("created_ms", issued_ms.to_string())
+                .with("now_ms", now_ms.to_string()));
+        }
+        Ok(content.to_owned())
+    }
+}
+
+fn invalid() -> OpError {
+    OpError::in_its_words(Kind::InvalidArgument, "next_token", "Invalid NextToken.")
 }

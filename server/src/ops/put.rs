@@ -34,8 +34,8 @@ use anabranch_engine::record::RecordView;
 use anabranch_engine::{AppendTicket, Shard, Shards, Stream};
 
 use super::batch::Batch;
-use super::error::{Kind, OpError, Result};
 use super::waiting_room::WaitingRoom;
+use super::{Kind, OpError, Result};
 use crate::metrics::Metrics;
 
 /// For how long a batch of a `Produce` call waits for room in all its shards together, before its

@@ -5,16 +5,19 @@ use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
 
 use super::batch::Batch;
 use super::put::put;
-use super::{OpError, Ops, Result, names};
+use super::{Kind, OpError, Ops, Result};
 
 impl Ops {
     /// Puts one record.
     pub async fn put_record(&self, request: PutRecordRequest) -> Result<PutRecordResponse> {
-        let stream = names::stream(&self.engine, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let explicit_hash_key = request.explicit_hash_key.as_deref();
         let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
         if let Some(number) = request.sequence_number_for_ordering {
             self.check_ordering(&stream, &batch, number)?;
+        }
+        if request.dry_run {
+            return Err(OpError::dry_run());
         }
         let outcome = put(stream, &batch, &self.metrics, &self.waiting_room).await?;
         // A batch of one either was put, or failed for a reason of its own.
@@ -35,13 +38,14 @@ impl Ops {
         if number < shard.watermarks().durable.0 {
             return Ok(());
         }
-        let why = format_args!(
+        let message = format!(
             "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {} under \
              account {} is invalid.",
             stream.name(),
             self.owner.account
         );
-        let error = OpError::invalid("sequence_number_for_ordering", why);
+        let field = "sequence_number_for_ordering";
+        let error = OpError::in_its_words(Kind::InvalidArgument, field, message);
         Err(error.with("value", number.to_string()))
     }
 }

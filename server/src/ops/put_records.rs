@@ -6,22 +6,29 @@ use anabranch_engine::Stream;
 
 use super::batch::Batch;
 use super::put::{Outcome, Staged, Tables, put};
-use super::{Ops, Result, names};
+use super::{OpError, Ops, Result, StreamFields};
+
+/// What a `PutRecordsRequest` holds beside its records.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PutHead<'a> {
+    /// The stream.
+    pub stream: StreamFields<'a>,
+    /// Whether the call is only checked.
+    pub dry_run: bool,
+}
 
 impl Ops {
     /// Puts a batch. Nothing of it was appended if it is refused.
-    pub async fn put_records(&self, stream_name: &str, batch: &Batch<'_>) -> Result<Outcome> {
-        let stream = self.stream(stream_name)?;
+    pub async fn put_records(&self, head: PutHead<'_>, batch: &Batch<'_>) -> Result<Outcome> {
+        let stream = self.stream(head.stream)?;
+        if head.dry_run {
+            return Err(OpError::dry_run());
+        }
         put(stream, batch, &self.metrics, &self.waiting_room).await
     }
 
     /// Appends a batch without waiting for its durability: see [`Staged`].
     pub fn stage(&self, stream: &Arc<Stream>, batch: &Batch<'_>, tables: &mut Tables) -> Staged {
         Staged::new(Arc::clone(stream), batch, Arc::clone(&self.metrics), tables)
-    }
-
-    /// The stream of that name, for batches that are staged.
-    pub fn stream(&self, stream_name: &str) -> Result<Arc<Stream>> {
-        names::stream(&self.engine, stream_name)
     }
 }

@@ -12,7 +12,7 @@ impl Ops {
         request: RegisterStreamConsumerRequest,
     ) -> Result<RegisterStreamConsumerResponse> {
         let name = names::consumer_name(&request.consumer_name)?;
-        let stream = names::stream_by_arn(&self.engine, &request.stream_arn, &request.stream_name)?;
+        let stream = self.named_stream(&request)?;
         let (stream, consumer) = self
             .blocking(move |engine| {
                 let consumer = engine.register_consumer(&stream, &name, Tags::new())?;

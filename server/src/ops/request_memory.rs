@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::error::{Kind, OpError, Result};
+use super::{Kind, OpError, Result};
 
 /// Bytes that a call may hold whatever the others do: all but batches of records.
 const ALWAYS_BYTES: usize = 64 << 10;

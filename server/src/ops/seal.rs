@@ -23,6 +23,8 @@ pub(super) enum Kind {
     ShardPage = 2,
     /// Where a list of consumers goes on.
     ConsumerPage = 3,
+    /// Where a list of streams goes on.
+    StreamPage = 4,
 }
 
 const KIND_BYTES: usize = 8;

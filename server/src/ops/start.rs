@@ -1,11 +1,11 @@
 //! Where reading starts: the five iterator types, for iterators and subscriptions alike.
 
 use anabranch_engine::sequence::SequenceNumber;
-use anabranch_engine::{Engine, Shard};
+use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::ShardIteratorType;
 
-use super::error::{OpError, Result, timestamp_in_future};
-use super::may_block;
+use super::error::timestamp_in_future;
+use super::{Kind, OpError, Ops, Result, may_block};
 
 /// A starting position as a request gives it, with the names of its fields there.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,30 @@ pub(super) struct Start {
 /// What a request calls the parts of its starting position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StartFields {
+    /// The operation, as the service's texts name it.
+    pub(super) operation: &'static str,
     pub(super) iterator_type: &'static str,
     pub(super) sequence_number: &'static str,
     pub(super) timestamp_ms: &'static str,
 }
 
+/// The service's words for a sequence number that is missing or superfluous.
+const EITHER_OR: &str = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
+                         StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no \
+                         StartingSequenceNumber. Request specified";
+/// The service's words for a timestamp that is missing.
+const NO_TIMESTAMP: &str = "Must specify timestampInMillis parameter for iterator of type \
+                            AT_TIMESTAMP. Current request has no timestamp parameter.";
+
 impl Start {
     /// The number of the record that is read first, or of one below it. LATEST is fixed here:
     /// what is put from now on is read, however late the reader comes.
-    pub(super) fn resolve(&self, engine: &Engine, shard: &Shard) -> Result<SequenceNumber> {
+    pub(super) fn resolve(
+        &self,
+        ops: &Ops,
+        stream: &Stream,
+        shard: &Shard,
+    ) -> Result<SequenceNumber> {
         let iterator_type = self.checked_type()?;
         let watermarks = shard.watermarks();
         let start = match (iterator_type, self.sequence_number, self.timestamp_ms) {
@@ -43,7 +58,7 @@ impl Start {
                 SequenceNumber(number.saturating_add(1))
             }
             (ShardIteratorType::AtTimestamp, _, Some(timestamp_ms)) => {
-                let now_ms = engine.now_ms();
+                let now_ms = ops.engine.now_ms();
                 if timestamp_ms > now_ms {
                     let field = self.fields.timestamp_ms;
                     return Err(timestamp_in_future(field, timestamp_ms, now_ms));
@@ -55,8 +70,14 @@ impl Start {
         // Only a number from the request can lie there; one that was acknowledged does not.
         if start > watermarks.durable {
             let number = self.sequence_number.unwrap_or(start.0);
-            let why = format_args!("{number} lies beyond the end of {}", shard.id());
-            return Err(OpError::invalid(self.fields.sequence_number, why)
+            let (operation, id) = (self.fields.operation, shard.id());
+            let (name, account) = (stream.name(), &ops.owner.account);
+            let message = format!(
+                "StartingSequenceNumber {number} used in {operation} on shard {id} in stream \
+                 {name} under account {account} is invalid because it lies beyond the end of {id}."
+            );
+            let field = self.fields.sequence_number;
+            return Err(OpError::in_its_words(Kind::InvalidArgument, field, message)
                 .with("value", number.to_string())
                 .with("shard_id", shard.id().to_string()));
         }
@@ -80,14 +101,22 @@ impl Start {
             ShardIteratorType::AtSequenceNumber | ShardIteratorType::AfterSequenceNumber
         );
         let by_time = iterator_type == ShardIteratorType::AtTimestamp;
+        let has_no_start = !by_number && !by_time;
         for (field, takes, given) in [
             (fields.sequence_number, by_number, self.sequence_number),
             (fields.timestamp_ms, by_time, self.timestamp_ms),
         ] {
             match (takes, given) {
                 (true, None) => {
-                    let why = format_args!("is missing; type {name} needs it");
-                    return Err(OpError::invalid(field, why));
+                    let message = match by_time {
+                        true => NO_TIMESTAMP.to_owned(),
+                        false => format!("{EITHER_OR} {name} and no StartingSequenceNumber."),
+                    };
+                    return Err(OpError::in_its_words(Kind::InvalidArgument, field, message));
+                }
+                (false, Some(_)) if has_no_start && field == fields.sequence_number => {
+                    let message = format!("{EITHER_OR} {name} and also a StartingSequenceNumber.");
+                    return Err(OpError::in_its_words(Kind::InvalidArgument, field, message));
                 }
                 (false, Some(_)) => {
                     let why = format_args!("is superfluous; type {name} does not take it");

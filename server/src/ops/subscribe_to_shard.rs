@@ -19,6 +19,7 @@ const EVENT_BYTES_DEFAULT: u32 = 1 << 20;
 const EVENT_RANGES_MAX: usize = 256;
 
 const FIELDS: StartFields = StartFields {
+    operation: "SubscribeToShard",
     iterator_type: "starting_position.type",
     sequence_number: "starting_position.sequence_number",
     timestamp_ms: "starting_position.timestamp_ms",
@@ -41,13 +42,16 @@ impl Ops {
         };
         let fields = ConsumerFields {
             consumer_arn: &request.consumer_arn,
-            stream_arn: "",
+            stream_arn: &request.stream_arn,
             stream_name: &request.stream_name,
             consumer_name: &request.consumer_name,
         };
-        let (stream, consumer) = names::consumer(&self.engine, &fields)?;
-        let shard = names::shard(&stream, &request.shard_id)?;
-        let from = start.resolve(&self.engine, &shard)?;
+        let (stream, consumer) = self.consumer(&fields)?;
+        let shard = self.shard(&stream, &request.shard_id)?;
+        let from = start.resolve(self, &stream, &shard)?;
+        if request.dry_run {
+            return Err(OpError::dry_run());
+        }
         if self.shutdown.is_cancelled() {
             return Err(OpError::shutting_down());
         }

@@ -2,6 +2,8 @@
 
 mod consumers;
 mod damage;
+mod dry_runs;
+mod names;
 mod puts;
 mod reads;
 mod streams;
@@ -104,7 +106,7 @@ impl Fixture {
             draft.push(key, None, key.as_bytes()).unwrap();
         }
         draft.finish().unwrap();
-        self.ops.put_records(stream, &batch).await.unwrap()
+        self.ops.put_records(to(stream), &batch).await.unwrap()
     }
 
     pub(crate) fn iterator(&self, stream: &str, start: ShardIteratorType) -> String {
@@ -117,6 +119,11 @@ impl Drop for Fixture {
     fn drop(&mut self) {
         self.engine.shut_down().unwrap();
     }
+}
+
+/// A put into that stream.
+pub(crate) fn to(stream: &str) -> put_records::PutHead<'_> {
+    put_records::PutHead { stream: StreamFields::by_name(stream), dry_run: false }
 }
 
 fn iterator_request(stream: &str, start: ShardIteratorType) -> v1::GetShardIteratorRequest {
@@ -151,6 +158,13 @@ fn kind<T>(result: Result<T>) -> Kind {
     match result {
         Ok(_) => panic!("it was not refused"),
         Err(error) => error.kind,
+    }
+}
+
+fn message<T>(result: Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(error) => error.message,
     }
 }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ops::error::{Kind, OpError};
+use crate::ops::{Kind, OpError};
 
 /// For how long a subscription cannot be taken over (service: 5 s).
 const PROTECTED: Duration = Duration::from_secs(5);

@@ -57,5 +57,20 @@ async fn consumers_are_listed_page_by_page() {
     };
     let (names, token) = list(None);
     assert_eq!(names, ["a", "b"]);
-    assert_eq!(list(token), (vec!["c".to_owned()], None));
+    assert_eq!(list(token.clone()), (vec!["c".to_owned()], None));
+
+    fixture.create("others", 1).await;
+    let list = |stream_name: &str, next_token| {
+        fixture.ops.list_stream_consumers(v1::ListStreamConsumersRequest {
+            stream_name: stream_name.to_owned(),
+            next_token,
+            ..Default::default()
+        })
+    };
+    assert_eq!(field(list("others", token.clone())), "next_token");
+    assert_eq!(field(list("orders", Some("AAAA".to_owned()))), "next_token");
+    assert_eq!(field(list("", None)), "stream_name");
+    assert_eq!(list("", token.clone()).unwrap().consumers.len(), 1);
+    fixture.clock.advance(Duration::from_secs(301));
+    assert_eq!(kind(list("orders", token)), Kind::ExpiredNextToken);
 }

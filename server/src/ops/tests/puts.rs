@@ -43,7 +43,15 @@ async fn a_put_for_ordering_gets_a_higher_number_or_is_refused() {
     assert_eq!((first.shard_id.as_str(), first.sequence_number), ("shardId-000000000000", 1));
     assert_eq!(put(Some(1)).await.unwrap().sequence_number, 2);
     for future in [3, u64::MAX] {
-        assert_eq!(field(put(Some(future)).await), "sequence_number_for_ordering");
+        let refused = put(Some(future)).await;
+        assert_eq!(
+            message(refused.as_ref().map_err(Clone::clone)),
+            format!(
+                "ExclusiveMinimumSequenceNumber {future} used in PutRecord on stream orders \
+                 under account 000000000000 is invalid."
+            )
+        );
+        assert_eq!(field(refused), "sequence_number_for_ordering");
     }
 }
 
@@ -54,7 +62,7 @@ async fn records_that_find_no_room_for_five_seconds_are_throttled_one_by_one() {
     fixture.create("orders", 1).await;
     let data = vec![7; 1 << 20];
     let data = &data[..(1 << 20) - 1];
-    let stream = fixture.ops.stream("orders").unwrap();
+    let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     let batch = Batch::of_one("k", None, data).unwrap();
     let mut staged = Vec::new();
     let mut busy = loop {
@@ -91,7 +99,7 @@ async fn calls_that_find_too_many_waiting_are_throttled_at_once_and_the_others_i
             let data = vec![7; (1 << 20) - 64];
             let begun = tokio::time::Instant::now();
             let batch = Batch::of_one("k", None, &data).unwrap();
-            let failures = ops.put_records("orders", &batch).await.unwrap().failures;
+            let failures = ops.put_records(to("orders"), &batch).await.unwrap().failures;
             let throttled = failures.iter().map(Failure::code).collect::<Vec<_>>();
             (throttled == ["ProvisionedThroughputExceededException"], begun.elapsed())
         }

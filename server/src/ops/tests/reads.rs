@@ -53,6 +53,35 @@ async fn the_five_iterator_types_start_where_they_say() {
     assert_eq!(wrong(by_time, None, None), "timestamp_ms");
     let by_number = ShardIteratorType::AtSequenceNumber;
     assert_eq!(wrong(by_number, None, None), "starting_sequence_number");
+    let either_or = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
+                     StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no \
+                     StartingSequenceNumber. Request specified ";
+    assert_eq!(
+        message(positioned(latest, Some(1), None)),
+        format!("{either_or}LATEST and also a StartingSequenceNumber.")
+    );
+    assert_eq!(
+        message(positioned(ShardIteratorType::AfterSequenceNumber, None, None)),
+        format!("{either_or}AFTER_SEQUENCE_NUMBER and no StartingSequenceNumber.")
+    );
+    assert_eq!(
+        message(positioned(by_time, None, None)),
+        "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current \
+         request has no timestamp parameter."
+    );
+    assert_eq!(
+        message(at_time(later_ms + 1)),
+        format!(
+            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+             timestampInMillis: {}, currentTimestampInMillis: {later_ms}",
+            later_ms + 1
+        )
+    );
+    assert_eq!(wrong(by_time, Some(1), Some(1)), "starting_sequence_number");
+    assert!(message(at(7)).starts_with(
+        "StartingSequenceNumber 7 used in GetShardIterator on shard shardId-000000000000 in \
+         stream orders under account 000000000000 is invalid"
+    ));
     let unspecified = ShardIteratorType::Unspecified;
     assert_eq!(wrong(unspecified, None, None), "shard_iterator_type");
 }
@@ -87,6 +116,22 @@ async fn pages_keep_to_the_limits_of_their_request() {
     ] {
         assert_eq!(field(fixture.ops.get_records(request).await), named);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_iterator_says_in_words_how_old_it_is() {
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let iterator = fixture.iterator("orders", ShardIteratorType::TrimHorizon);
+    fixture.clock.advance(Duration::from_secs(301));
+    let expired = fixture.ops.get_records(get(&iterator)).await;
+    assert_eq!(kind(expired.as_ref().map_err(Clone::clone)), Kind::ExpiredIterator);
+    assert_eq!(
+        message(expired),
+        "Iterator expired. The iterator was created at time Tue Nov 14 22:13:20 UTC 2023 while \
+         right now it is Tue Nov 14 22:18:21 UTC 2023 which is further in the future than the \
+         tolerated delay of 300000 milliseconds."
+    );
+    assert_eq!(message(fixture.ops.get_records(get("AAAA")).await), "Invalid ShardIterator.");
 }
 
 /// A long poll at the tip, and whether it still waits after `meanwhile`.

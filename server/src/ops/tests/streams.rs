@@ -14,6 +14,18 @@ async fn streams_are_made_listed_described_and_deleted() {
     assert_eq!(listed.stream_names, ["..", "a", "b"]);
     assert!(listed.has_more_streams);
     assert_eq!(listed.stream_summaries.len(), 3);
+    let next = |token: Option<String>| v1::ListStreamsRequest {
+        // As the paginators of SDKs do.
+        exclusive_start_stream_name: Some("..".to_owned()),
+        next_token: token,
+        ..Default::default()
+    };
+    let token = listed.next_token;
+    let rest = ops.list_streams(next(token.clone())).unwrap();
+    assert_eq!((rest.stream_names, rest.next_token), (vec!["c".to_owned()], None));
+    assert_eq!(message(ops.list_streams(next(Some("AAAA".to_owned())))), "Invalid NextToken.");
+    fixture.clock.advance(Duration::from_secs(301));
+    assert_eq!(kind(ops.list_streams(next(token))), Kind::ExpiredNextToken);
     let request = v1::ListStreamsRequest {
         exclusive_start_stream_name: Some("b".to_owned()),
         ..Default::default()
@@ -77,14 +89,116 @@ async fn shards_are_listed_page_by_page_until_the_stream_is_another() {
     assert_eq!(third.shards.len(), 1);
     assert_eq!(third.next_token, None);
 
-    let both = v1::ListShardsRequest { stream_name: "orders".to_owned(), ..next(&token) };
-    assert_eq!(field(ops.list_shards(both)), "next_token");
-    assert_eq!(field(ops.list_shards(next("forged"))), "next_token");
+    let name = "orders".to_owned();
+    let both = v1::ListShardsRequest { stream_name: name.clone(), ..next(&token) };
+    let told = message(ops.list_shards(both));
+    assert_eq!(told, "NextToken and StreamName cannot be provided together.");
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/orders".to_owned();
+    for superfluous in [
+        v1::ListShardsRequest { stream_arn: arn, ..next(&token) },
+        v1::ListShardsRequest { exclusive_start_shard_id: Some(name), ..next(&token) },
+        v1::ListShardsRequest { stream_creation_timestamp_ms: Some(1), ..next(&token) },
+        v1::ListShardsRequest { shard_filter: Some(v1::ShardFilter::default()), ..next(&token) },
+    ] {
+        assert!(message(ops.list_shards(superfluous)).contains("cannot be provided together."));
+    }
+    let neither = ops.list_shards(v1::ListShardsRequest::default());
+    assert_eq!(message(neither), "Either NextToken or StreamName should be provided.");
+    assert_eq!(message(ops.list_shards(next("forged"))), "Invalid NextToken.");
+    // A token of another list is none of this one.
+    let others = ops.list_streams(v1::ListStreamsRequest { limit: Some(1), ..Default::default() });
+    assert_eq!(others.unwrap().next_token, None);
     fixture.delete("orders").await;
     fixture.create("orders", 5).await;
     assert_eq!(kind(ops.list_shards(next(&token))), Kind::ResourceNotFound);
     fixture.clock.advance(Duration::from_secs(301));
-    assert_eq!(field(ops.list_shards(next(&token))), "next_token");
+    assert_eq!(kind(ops.list_shards(next(&token))), Kind::ExpiredNextToken);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_its_creation_tells_a_stream_from_others_of_its_name() {
+    let fixture = Fixture::new();
+    fixture.clock.advance(Duration::from_millis(123));
+    fixture.create("orders", 1).await;
+    let created_ms = fixture.engine.now_ms();
+    let shards = |ms| {
+        fixture.ops.list_shards(v1::ListShardsRequest {
+            stream_name: "orders".to_owned(),
+            stream_creation_timestamp_ms: Some(ms),
+            ..Default::default()
+        })
+    };
+    let consumers = |ms, next_token| {
+        fixture.ops.list_stream_consumers(v1::ListStreamConsumersRequest {
+            stream_name: "orders".to_owned(),
+            stream_creation_timestamp_ms: Some(ms),
+            next_token,
+            ..Default::default()
+        })
+    };
+    // Some clients keep seconds only.
+    for ms in [created_ms, created_ms - created_ms % 1000] {
+        assert!(shards(ms).is_ok() && consumers(ms, None).is_ok());
+    }
+    for ms in [created_ms - 1, created_ms + 1, created_ms - created_ms % 1000 + 1000] {
+        assert_eq!(kind(shards(ms)), Kind::ResourceNotFound);
+        assert_eq!(kind(consumers(ms, None)), Kind::ResourceNotFound);
+    }
+    assert_eq!(
+        message(consumers(created_ms, Some("AAAA".to_owned()))),
+        "NextToken and StreamCreationTimestamp cannot be provided together."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_are_filtered_and_a_filter_with_other_parameters_is_refused() {
+    use v1::ShardFilterType as Type;
+    let fixture = Fixture::with_stream("orders", 3).await;
+    let list = |r#type: Type, shard_id: Option<&str>, timestamp_ms| {
+        let shard_id = shard_id.map(str::to_owned);
+        let listed = fixture.ops.list_shards(v1::ListShardsRequest {
+            stream_name: "orders".to_owned(),
+            shard_filter: Some(v1::ShardFilter { r#type: r#type.into(), shard_id, timestamp_ms }),
+            ..Default::default()
+        });
+        listed.map(|listed| listed.shards.len())
+    };
+    let now_ms = fixture.engine.now_ms();
+    assert_eq!(list(Type::AfterShardId, Some("0"), None).unwrap(), 2);
+    assert_eq!(list(Type::AtTrimHorizon, None, None).unwrap(), 3);
+    assert_eq!(list(Type::FromTrimHorizon, None, None).unwrap(), 3);
+    assert_eq!(list(Type::AtLatest, None, None).unwrap(), 3);
+    // Older than the horizon is the horizon.
+    assert_eq!(list(Type::AtTimestamp, None, Some(now_ms - 1)).unwrap(), 3);
+    assert_eq!(list(Type::FromTimestamp, None, Some(now_ms)).unwrap(), 3);
+
+    assert_eq!(field(list(Type::Unspecified, None, None)), "shard_filter.type");
+    assert_eq!(field(list(Type::AfterShardId, None, None)), "shard_filter.shard_id");
+    assert_eq!(field(list(Type::AfterShardId, Some("x"), None)), "shard_filter.shard_id");
+    assert_eq!(field(list(Type::AtLatest, Some("0"), None)), "shard_filter.shard_id");
+    assert_eq!(field(list(Type::AtTimestamp, None, None)), "shard_filter.timestamp_ms");
+    assert_eq!(field(list(Type::FromTimestamp, None, None)), "shard_filter.timestamp_ms");
+    assert_eq!(field(list(Type::AtTrimHorizon, None, Some(1))), "shard_filter.timestamp_ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_goes_on_from_page_to_page() {
+    let fixture = Fixture::with_stream("orders", 3).await;
+    let request = v1::ListShardsRequest {
+        stream_name: "orders".to_owned(),
+        max_results: Some(2),
+        shard_filter: Some(v1::ShardFilter {
+            r#type: v1::ShardFilterType::AtLatest.into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let first = fixture.ops.list_shards(request).unwrap();
+    let request =
+        v1::ListShardsRequest { next_token: first.next_token, ..v1::ListShardsRequest::default() };
+    let second = fixture.ops.list_shards(request).unwrap();
+    assert_eq!(first.shards.len() + second.shards.len(), 3);
+    assert!(second.shards[0].is_open && second.next_token.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
