@@ -381,7 +381,7 @@ async fn malformed_calls_are_refused_with_a_reason() {
         ("/anabranch.v1.Streams/ListStreams", framed(b"\xff"), Code::InvalidArgument),
         ("/anabranch.v1.Streams/Produce", framed(b"\xff"), Code::InvalidArgument),
         ("/anabranch.v1.Streams/SubscribeToShard", framed(b"\xff"), Code::InvalidArgument),
-        ("/anabranch.v1.Streams/MergeShards", framed(b""), Code::Unimplemented),
+        ("/anabranch.v1.Streams/CreateQueue", framed(b""), Code::Unimplemented),
         ("/anabranch.v1.Streams/", framed(b""), Code::Unimplemented),
         ("/anabranch.v1.Streams", framed(b""), Code::Unimplemented),
         ("/", framed(b""), Code::Unimplemented),

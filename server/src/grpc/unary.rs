@@ -87,6 +87,9 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
         Operation::DeregisterStreamConsumer => {
             encode(ops.deregister_stream_consumer(decode(message)?).await)
         }
+        Operation::SplitShard => encode(ops.split_shard(decode(message)?).await),
+        Operation::MergeShards => encode(ops.merge_shards(decode(message)?).await),
+        Operation::UpdateShardCount => encode(ops.update_shard_count(decode(message)?).await),
         Operation::Produce | Operation::SubscribeToShard => {
             unreachable!("the routes lead streams elsewhere")
         }

@@ -38,11 +38,14 @@ operations! {
     ListShards,
     ListStreamConsumers,
     ListStreams,
+    MergeShards,
     Produce,
     PutRecord,
     PutRecords,
     RegisterStreamConsumer,
+    SplitShard,
     SubscribeToShard,
+    UpdateShardCount,
 }
 
 impl Operation {

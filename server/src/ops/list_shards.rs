@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::{Shard, Stream};
 use anabranch_engine::ids::ShardId;
+use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{ListShardsRequest, ListShardsResponse};
 
 use super::names::NamesStream;

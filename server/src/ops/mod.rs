@@ -28,6 +28,7 @@ pub mod kind;
 mod list_shards;
 mod list_stream_consumers;
 mod list_streams;
+mod merge_shards;
 mod names;
 mod page_token;
 pub mod put;
@@ -35,12 +36,15 @@ mod put_record;
 pub mod put_records;
 mod register_stream_consumer;
 mod request_memory;
+mod reshard;
 mod seal;
 mod shard_filter;
+mod split_shard;
 mod start;
 mod subscribe_to_shard;
 #[cfg(test)]
 pub(crate) mod tests;
+mod update_shard_count;
 mod waiting_room;
 
 use std::sync::Arc;

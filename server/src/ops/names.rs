@@ -85,8 +85,11 @@ names_stream! {
     IncreaseStreamRetentionPeriodRequest,
     ListShardsRequest,
     ListStreamConsumersRequest,
+    MergeShardsRequest,
     PutRecordRequest,
     RegisterStreamConsumerRequest,
+    SplitShardRequest,
+    UpdateShardCountRequest,
 }
 
 /// The fields by which a request names a consumer; empty ones are not given.
@@ -120,12 +123,17 @@ impl Ops {
         if status == v1::StreamStatus::Active {
             return Ok(());
         }
+        Err(self.not_active(stream, status))
+    }
+
+    /// The refusal of a stream in that status.
+    pub(super) fn not_active(&self, stream: &Stream, status: v1::StreamStatus) -> OpError {
         let (name, account, state) = (stream.name(), &self.owner.account, status.as_str_name());
         let message =
             format!("Stream {name} under account {account} not ACTIVE, instead in state {state}");
-        Err(OpError::new(Kind::ResourceInUse, message)
+        OpError::new(Kind::ResourceInUse, message)
             .with("stream_name", name.as_str())
-            .with("stream_status", state))
+            .with("stream_status", state)
     }
 
     /// The stream that these fields name.

@@ -6,6 +6,7 @@ mod dry_runs;
 mod names;
 mod puts;
 mod reads;
+mod reshards;
 mod streams;
 mod subscriptions;
 
