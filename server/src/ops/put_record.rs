@@ -13,6 +13,7 @@ impl Ops {
         let stream = names::stream(&self.engine, &request.stream_name)?;
         let explicit_hash_key = request.explicit_hash_key.as_deref();
         let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
+        batch.check(&stream.settings())?;
         if let Some(number) = request.sequence_number_for_ordering {
             self.check_ordering(&stream, &batch, number)?;
         }
