@@ -1,6 +1,9 @@
 //! PutRecord.
 
-use anabranch_engine::Stream;
+use std::sync::Arc;
+
+use anabranch_engine::settings::Distribution;
+use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
 
 use super::batch::Batch;
@@ -31,8 +34,15 @@ impl Ops {
     /// The number that the record gets is above every durable one, so it is above `number` if
     /// that one is durable; a producer knows of no other.
     fn check_ordering(&self, stream: &Stream, batch: &Batch<'_>, number: u64) -> Result<()> {
-        let shard = &stream.shards()[stream.route(batch.records()[0].hash_key())];
-        if number < shard.watermarks().durable.0 {
+        let is_reached = |shard: &Arc<Shard>| number < shard.watermarks().durable.0;
+        let is_known = match stream.settings().distribution {
+            Distribution::UserPartitionKey => {
+                is_reached(&stream.shards()[stream.route(batch.records()[0].hash_key())])
+            }
+            // It may go to any shard, and so may the one before it have done.
+            Distribution::Auto => stream.shards().iter().any(is_reached),
+        };
+        if is_known {
             return Ok(());
         }
         let why = format_args!(
