@@ -7,8 +7,9 @@ pub const NAME_BYTES_MAX: usize = 128;
 /// Characters of a partition key (API model: 1 to 256 Unicode characters).
 pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 
-/// Bytes of data and partition key of one record, unless the stream allows more: 1 MiB.
-pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of data and partition key of one record that any stream may allow: 10 MiB (service). Each
+/// stream has a limit of its own, of [`RECORD_KIB_MIN`] to [`RECORD_KIB_MAX`].
+pub const RECORD_BYTES_MAX: usize = RECORD_KIB_MAX as usize * 1024;
 
 /// KiB of data and partition key that a stream allows a record at least, and unless it is told
 /// otherwise (API model: `MaxRecordSizeInKiB`).

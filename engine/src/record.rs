@@ -68,7 +68,7 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    /// Checks that key and data together are at most 1 MiB.
+    /// Checks that key and data together are at most 10 MiB. A stream may allow fewer.
     pub fn new(
         key: PartitionKey<'a>,
         explicit_hash_key: Option<HashKey>,

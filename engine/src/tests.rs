@@ -2,6 +2,7 @@
 
 mod catalog;
 mod ends;
+mod large;
 mod medium;
 mod starts;
 mod strangers;

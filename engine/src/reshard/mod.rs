@@ -79,6 +79,9 @@ impl Drop for Closing {
 /// Makes the steps, all of them or none. Waits for the disk.
 pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Result<()> {
     state.settle();
+    if state.streams.lock().begin_owed.is_some() {
+        return Err(Error::DiskFull);
+    }
     let _updating = stream.begin_update()?;
     let shards = stream.shards();
     let plan = plan::plan(&open_ranges(&shards), next_id(&shards)?, steps)?;

@@ -24,8 +24,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use anabranch_engine::Stream as EngineStream;
 use anabranch_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FRAME_PAYLOAD_BYTES_MAX};
+use anabranch_engine::{Stream as EngineStream, StreamSettings};
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http::Response;
@@ -56,10 +56,10 @@ const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 /// enough for what was read to be in a cache still.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 
-// A record that is encoded has 18 bytes more than in its request, where it has five at least; and
+// A record that is encoded has 18 bytes more than in its request, where it has two at least; and
 // all of a batch may go to one shard, in one frame.
 const _: () = assert!(
-    GATHERED_BYTES_MAX / 5 * (5 + 18) + BATCH_BYTES_MAX + BATCH_RECORDS_MAX * 64
+    GATHERED_BYTES_MAX / 2 * (2 + 18) + BATCH_BYTES_MAX + BATCH_RECORDS_MAX * 64
         <= FRAME_PAYLOAD_BYTES_MAX
 );
 
@@ -219,8 +219,9 @@ impl Produce {
     fn stage(&mut self) {
         let mut gathered = std::mem::take(&mut self.gathered);
         let mut batch = std::mem::take(&mut self.batch).emptied();
+        let mut settings = None;
         for request in &gathered {
-            match self.read(request, &mut batch) {
+            match self.read(request, &mut batch, &mut settings) {
                 Ok(records) => self.put_records.push_back(records as u32),
                 Err(error) => {
                     self.intake = Intake::Closed(Some(error));
@@ -246,10 +247,17 @@ impl Produce {
         self.reader.let_go();
     }
 
-    /// Reads the put of a request; says how many records it has.
-    fn read<'a>(&mut self, request: &'a [u8], batch: &mut Batch<'a>) -> Result<usize> {
+    /// Reads the put of a request; says how many records it has. `settings` are those of the stream
+    /// for all that is staged together, once it is known.
+    fn read<'a>(
+        &mut self,
+        request: &'a [u8],
+        batch: &mut Batch<'a>,
+        settings: &mut Option<Arc<StreamSettings>>,
+    ) -> Result<usize> {
         let (head, draft) = unary::put(request, batch)?;
-        self.named(head.stream)?;
+        let stream = self.named(head.stream)?;
+        draft.check(settings.get_or_insert_with(|| stream.settings()))?;
         draft.finish()
     }
 
@@ -260,20 +268,20 @@ impl Produce {
     }
 
     /// The first request names the stream of the call, and no other may name another.
-    fn named(&mut self, fields: StreamFields<'_>) -> Result<()> {
-        match &self.stream {
-            None => self.stream = Some(self.ops.stream(fields)?),
-            Some(_) if fields.is_empty() => {}
-            Some(stream) if fields == StreamFields::by_name(stream.name().as_str()) => {}
-            Some(stream) => {
-                let name = fields.stream_name()?;
-                if name != *stream.name() {
-                    let why = format_args!("this call puts into {}", stream.name());
-                    return Err(OpError::invalid_text("stream_name", name.as_str(), why));
-                }
-            }
+    fn named(&mut self, fields: StreamFields<'_>) -> Result<&EngineStream> {
+        if self.stream.is_none() {
+            self.stream = Some(self.ops.stream(fields)?);
         }
-        Ok(())
+        let stream = self.stream.as_ref().expect("it is named by now");
+        if fields.is_empty() || fields == StreamFields::by_name(stream.name().as_str()) {
+            return Ok(stream);
+        }
+        let name = fields.stream_name()?;
+        if name == *stream.name() {
+            return Ok(stream);
+        }
+        let why = format_args!("this call puts into {}", stream.name());
+        Err(OpError::invalid_text("stream_name", name.as_str(), why))
     }
 }
 

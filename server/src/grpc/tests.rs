@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use anabranch_engine::StreamSettings;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::record::PartitionKey;
 use anabranch_proto::v1::streams_client::StreamsClient;
@@ -204,6 +205,125 @@ async fn a_bad_request_ends_the_call_after_the_earlier_acknowledgements() {
     // The request behind the bad one was not put.
     let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
     assert_eq!(stream.shards()[0].watermarks().durable.0, 4);
+}
+
+/// Sets the size of the largest record of a stream.
+fn allow_kib(fixture: &Fixture, name: &str, max_record_kib: u32) {
+    let stream = fixture.ops.stream(StreamFields::by_name(name)).unwrap();
+    let allow = |settings: &mut StreamSettings| settings.max_record_kib = max_record_kib;
+    tokio::task::block_in_place(|| fixture.engine.change_settings(&stream, allow)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_its_stream_does_not_take_leaves_those_it_is_staged_with_alone() {
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let mut client = client(&fixture).await;
+    let large = |key: &str, bytes: usize| ProduceRequest {
+        stream_name: String::new(),
+        stream_arn: String::new(),
+        records: vec![
+            entries(0..1).remove(0),
+            PutRecordsRequestEntry {
+                data: vec![7; bytes].into(),
+                partition_key: key.to_owned(),
+                explicit_hash_key: None,
+            },
+        ],
+    };
+    let bad =
+        [(large("k", 1 << 20), "records[1].data"), (large("", 0), "records[1].partition_key")];
+    for (bad, field) in bad {
+        let before = fixture.ops.stream(StreamFields::by_name("orders")).unwrap().shards()[0]
+            .watermarks()
+            .durable
+            .0;
+        // All are there before the call is, so that they are read together.
+        let requests = [produce_request("orders", 0..3), bad, produce_request("", 0..1)];
+        let answers = client.produce(stream::iter(requests)).await.unwrap().into_inner();
+        let answers: Vec<_> = answers.collect().await;
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[0].as_ref().unwrap().sequence_numbers.len(), 3);
+        let refused = answers[1].as_ref().unwrap_err();
+        assert_eq!((refused.code(), reason(refused).as_str()), {
+            (Code::InvalidArgument, "InvalidArgumentException")
+        });
+        assert!(refused.message().starts_with(field), "{refused}");
+        let stream = fixture.ops.stream(StreamFields::by_name("orders")).unwrap();
+        assert_eq!(stream.shards()[0].watermarks().durable.0, before + 3);
+    }
+    // The stream may be told to take it.
+    allow_kib(&fixture, "orders", 2048);
+    let taken = [produce_request("orders", 0..1), large("k", 1 << 20)];
+    let answers = client.produce(stream::iter(taken)).await.unwrap().into_inner();
+    let answers: Vec<_> = answers.map(Result::unwrap).collect().await;
+    assert_eq!(answers.iter().map(|answer| answer.sequence_numbers.len()).sum::<usize>(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_10_mib_is_put_by_every_call_and_read_by_pull_and_push() {
+    const BYTES: usize = 10 << 20;
+    let fixture = Fixture::with_stream("orders", 1).await;
+    allow_kib(&fixture, "orders", 10_240);
+    let mut client = client(&fixture).await.max_decoding_message_size(16 << 20);
+    let data: Vec<u8> = (0..BYTES - 1).map(|index| (index % 253) as u8).collect();
+    let entry = |data: &[u8]| PutRecordsRequestEntry {
+        data: data.to_vec().into(),
+        partition_key: "k".to_owned(),
+        explicit_hash_key: None,
+    };
+    let stream_name = || "orders".to_owned();
+    let single = |data: &[u8]| v1::PutRecordRequest {
+        stream_name: stream_name(),
+        partition_key: "k".to_owned(),
+        data: data.to_vec().into(),
+        ..Default::default()
+    };
+    client.put_record(single(&data)).await.unwrap();
+    let batch = v1::PutRecordsRequest {
+        stream_name: stream_name(),
+        records: vec![entry(&data)],
+        ..Default::default()
+    };
+    assert_eq!(client.put_records(batch).await.unwrap().into_inner().failed_record_count, 0);
+    let request = ProduceRequest {
+        stream_name: stream_name(),
+        records: vec![entry(&data)],
+        ..Default::default()
+    };
+    let answers = client.produce(stream::iter([request])).await.unwrap().into_inner();
+    let answers: Vec<_> = answers.map(Result::unwrap).collect().await;
+    assert_eq!(answers[0].sequence_numbers, [3]);
+    // One byte more than any stream takes.
+    let more = [&data[..], b"."].concat();
+    let refused = client.put_record(single(&more)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("10485761"), "{refused}");
+    let mut shard_iterator = fixture.iterator("orders", ShardIteratorType::TrimHorizon);
+    for number in 1..=3 {
+        let get = v1::GetRecordsRequest { shard_iterator, ..Default::default() };
+        let page = client.get_records(get).await.unwrap().into_inner();
+        let [record] = &page.records[..] else { panic!("each travels alone") };
+        assert_eq!(record.sequence_number, number);
+        assert!(record.data == data, "record {number} is another one");
+        shard_iterator = page.next_shard_iterator;
+    }
+    fixture.register("orders", "audit").await;
+    let request = v1::SubscribeToShardRequest {
+        stream_name: stream_name(),
+        consumer_name: "audit".to_owned(),
+        shard_id: "0".to_owned(),
+        starting_position: Some(v1::StartingPosition {
+            r#type: ShardIteratorType::TrimHorizon.into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut events = client.subscribe_to_shard(request).await.unwrap().into_inner();
+    for number in 1..=3 {
+        let event = events.next().await.unwrap().unwrap();
+        let [record] = &event.records[..] else { panic!("each travels alone") };
+        assert!(record.sequence_number == number && record.data == data);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

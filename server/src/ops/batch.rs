@@ -3,13 +3,16 @@
 //! A door begins a put and pushes what it finds, one record after the other; [`Draft::finish`]
 //! adds it to its [`Batch`] if every one of them is legal, and otherwise refuses the whole, before
 //! anything of it was appended. What lies beyond the limits is counted but not kept, so a hostile
-//! request costs no more memory than a legal one.
+//! request costs no more memory than a legal one. What only some streams take, a large record or
+//! one without a key, is noted meanwhile: the stream is known when all of the request is read, and
+//! is then asked with [`Draft::check`] or [`Batch::check`].
 //!
 //! A call of its own is a batch of one put; `Produce` stages what it finds as a batch of many.
 
 use anabranch_engine::error::RecordError;
 use anabranch_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use anabranch_engine::record::{PartitionKey, RecordView};
+use anabranch_engine::settings::{Distribution, StreamSettings};
 
 use super::{Kind, OpError, Result};
 
@@ -19,6 +22,53 @@ pub struct Batch<'a> {
     records: Vec<RecordView<'a>>,
     puts: usize,
     bytes: usize,
+    /// Of the put that was added last.
+    unusual: Unusual,
+}
+
+/// What a stream may refuse of a put whose records are legal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unusual {
+    /// The first of its largest records, and the bytes of that one's key and data.
+    largest: (usize, usize),
+    /// The first record without a key.
+    keyless: Option<usize>,
+    /// Whether the put is one record, whose fields are those of the request itself.
+    is_single: bool,
+}
+
+impl Unusual {
+    /// Notes the record of that index.
+    fn see(&mut self, index: usize, record: &RecordView<'_>) {
+        let bytes = record.bytes();
+        if bytes > self.largest.1 {
+            self.largest = (index, bytes);
+        }
+        if record.key.as_str().is_empty() && self.keyless.is_none() {
+            self.keyless = Some(index);
+        }
+    }
+
+    /// Whether a stream of these settings takes the put. The record that it does not take is named
+    /// by its index.
+    fn check(&self, settings: &StreamSettings) -> Result<()> {
+        let (index, bytes) = self.largest;
+        let max = settings.record_bytes_max();
+        if bytes > max {
+            return Err(self.refused(index, RecordError::TooLarge { bytes, max }));
+        }
+        match self.keyless {
+            Some(index) if settings.distribution != Distribution::Auto => {
+                Err(self.refused(index, RecordError::KeyEmpty))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, index: usize, error: RecordError) -> OpError {
+        let record = if self.is_single { String::new() } else { format!("records[{index}].") };
+        Fault::Record(error).of(&record)
+    }
 }
 
 /// A put in the making. Dropped, it leaves nothing in the batch.
@@ -29,6 +79,7 @@ pub struct Draft<'b, 'a> {
     records_before: usize,
     count: usize,
     bytes: usize,
+    unusual: Unusual,
 }
 
 impl<'a> Draft<'_, 'a> {
@@ -47,8 +98,14 @@ impl<'a> Draft<'_, 'a> {
         }
         let record = record(key, explicit_hash_key, data)
             .map_err(|fault| fault.of(&format!("records[{index}].")))?;
+        self.unusual.see(index, &record);
         self.batch.records.push(record);
         Ok(())
+    }
+
+    /// Whether a stream of these settings takes the put.
+    pub fn check(&self, settings: &StreamSettings) -> Result<()> {
+        self.unusual.check(settings)
     }
 
     /// Adds the put to the batch, if it is neither empty nor too large; says how many records it
@@ -74,6 +131,7 @@ impl<'a> Draft<'_, 'a> {
         self.records_before = self.batch.records.len();
         self.batch.puts += 1;
         self.batch.bytes += self.bytes;
+        self.batch.unusual = self.unusual;
         Ok(self.count)
     }
 }
@@ -87,7 +145,13 @@ impl Drop for Draft<'_, '_> {
 impl<'a> Batch<'a> {
     /// Begins a put.
     pub fn begin(&mut self) -> Draft<'_, 'a> {
-        Draft { records_before: self.records.len(), batch: self, count: 0, bytes: 0 }
+        Draft {
+            records_before: self.records.len(),
+            batch: self,
+            count: 0,
+            bytes: 0,
+            unusual: Unusual::default(),
+        }
     }
 
     /// The batch without its puts, for requests that live elsewhere. It keeps its memory.
@@ -95,7 +159,8 @@ impl<'a> Batch<'a> {
         self.records.clear();
         // Nothing is mapped; collecting in place is what keeps the memory.
         let none = |_: RecordView<'a>| unreachable!("there are no records left");
-        Batch { records: self.records.into_iter().map(none).collect(), puts: 0, bytes: 0 }
+        let records = self.records.into_iter().map(none).collect();
+        Batch { records, ..Batch::default() }
     }
 
     /// A batch of one record, whose fields are those of the request itself.
@@ -105,7 +170,15 @@ impl<'a> Batch<'a> {
         data: &'a [u8],
     ) -> Result<Batch<'a>> {
         let record = record(key, explicit_hash_key, data).map_err(|fault| fault.of(""))?;
-        Ok(Batch { bytes: record.bytes(), records: vec![record], puts: 1 })
+        let mut unusual = Unusual { is_single: true, ..Unusual::default() };
+        unusual.see(0, &record);
+        Ok(Batch { bytes: record.bytes(), records: vec![record], puts: 1, unusual })
+    }
+
+    /// Whether a stream of these settings takes the batch, which holds one put.
+    pub fn check(&self, settings: &StreamSettings) -> Result<()> {
+        assert!(self.puts <= 1, "of several puts each is checked before the next one is added");
+        self.unusual.check(settings)
     }
 
     /// How many puts it holds.
@@ -138,7 +211,13 @@ impl Fault {
                     RecordError::TooLarge { .. } => "data",
                     _ => "partition_key",
                 };
-                OpError::invalid(format!("{record}{field}"), error)
+                let refused = OpError::invalid(format!("{record}{field}"), error);
+                match error {
+                    RecordError::TooLarge { bytes, max } => {
+                        refused.with("value", bytes.to_string()).with("max", max.to_string())
+                    }
+                    _ => refused,
+                }
             }
             Fault::HashKey(value) => {
                 let message = format!(
@@ -158,7 +237,7 @@ fn record<'a>(
     explicit_hash_key: Option<&str>,
     data: &'a [u8],
 ) -> Result<RecordView<'a>, Fault> {
-    let key = PartitionKey::from_bytes(key.as_bytes()).map_err(Fault::Record)?;
+    let key = PartitionKey::from_bytes_or_none(key.as_bytes()).map_err(Fault::Record)?;
     let hash_key = match explicit_hash_key {
         None => None,
         Some(text) => match text.parse() {
@@ -183,9 +262,44 @@ mod tests {
         error.field.unwrap().into_owned()
     }
 
+    /// Why a stream of these settings does not take the record behind a good one, and by itself.
+    fn refusals(settings: &StreamSettings, key: &str, data: &[u8]) -> [Option<OpError>; 2] {
+        let mut batch = Batch::default();
+        let mut draft = batch.begin();
+        draft.push("good", None, b"").unwrap();
+        draft.push(key, None, data).unwrap();
+        let in_draft = draft.check(settings).err();
+        draft.finish().unwrap();
+        let in_batch = batch.check(settings).err();
+        let message = |error: &OpError| error.message.clone();
+        assert_eq!(in_draft.as_ref().map(message), in_batch.as_ref().map(message));
+        [in_batch, Batch::of_one(key, None, data).unwrap().check(settings).err()]
+    }
+
+    #[test]
+    fn what_a_stream_does_not_take_is_named_with_both_sizes_and_its_index() {
+        let usual = StreamSettings::default();
+        let largest = vec![0; (1 << 20) - 1];
+        assert!(refusals(&usual, "k", &largest).iter().all(Option::is_none));
+        let fields = |refusals: [Option<OpError>; 2]| {
+            refusals.map(|refusal| refusal.unwrap().field.unwrap().into_owned())
+        };
+        let refused = refusals(&usual, "kk", &largest);
+        let message = &refused[0].as_ref().unwrap().message;
+        assert!(message.contains("1048577") && message.contains("1048576"), "{message}");
+        assert_eq!(fields(refused), ["records[1].data", "data"]);
+        let large = StreamSettings { max_record_kib: 1025, ..usual.clone() };
+        assert!(refusals(&large, "kk", &largest).iter().all(Option::is_none));
+        let keyless = refusals(&usual, "", b"");
+        assert_eq!(fields(keyless), ["records[1].partition_key", "partition_key"]);
+        let auto = StreamSettings { distribution: Distribution::Auto, ..usual };
+        assert!(refusals(&auto, "", b"").iter().all(Option::is_none));
+        // The size counts there as well.
+        assert_eq!(fields(refusals(&auto, "kk", &largest)), ["records[1].data", "data"]);
+    }
+
     #[test]
     fn a_bad_record_is_named_by_its_index_and_field() {
-        assert_eq!(fault("", None, b""), "records[1].partition_key");
         let long = "ä".repeat(257);
         assert_eq!(fault(&long, None, b""), "records[1].partition_key");
         let large = vec![0; RECORD_BYTES_MAX];
@@ -194,7 +308,7 @@ mod tests {
             let field = fault("k", Some(hash_key), b"");
             assert_eq!(field, "records[1].explicit_hash_key");
         }
-        let one = Batch::of_one("", None, b"").unwrap_err();
+        let one = Batch::of_one(&long, None, b"").unwrap_err();
         assert_eq!(one.field.as_deref(), Some("partition_key"));
     }
 
@@ -210,7 +324,7 @@ mod tests {
         let error = draft.finish().unwrap_err();
         assert!(error.message.contains("501"), "{error}");
 
-        let data = vec![0; RECORD_BYTES_MAX - 1];
+        let data = vec![0; (1 << 20) - 1];
         let mut draft = batch.begin();
         for _ in 0..10 {
             draft.push("k", None, &data).unwrap();
@@ -233,7 +347,7 @@ mod tests {
         assert_eq!(draft.finish().unwrap(), 2);
         let mut draft = batch.begin();
         draft.push("c", None, b"").unwrap();
-        assert!(draft.push("", None, b"").is_err());
+        assert!(draft.push("c", Some("-1"), b"").is_err());
         drop(draft);
         assert_eq!((batch.puts(), batch.records().len(), batch.bytes()), (1, 2, 4));
         let memory = batch.records.capacity();

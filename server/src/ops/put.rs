@@ -31,6 +31,7 @@ use anabranch_engine::error::Error;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::RecordView;
+use anabranch_engine::settings::Distribution;
 use anabranch_engine::{AppendTicket, Shard, Shards, Stream};
 
 use super::batch::Batch;
@@ -45,6 +46,13 @@ const ROOM_WAIT: Duration = Duration::from_secs(5);
 /// The same for a batch that is a call of its own. Where a shard commits at all, what waits
 /// for it has its turn long before.
 const CALL_ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// Records that one shard gets in its turn, where no key routes them: a shard that is concerned
+/// costs a batch about as much as a dozen small records do.
+const TURN_RECORDS_MAX: usize = 16;
+
+/// Bytes that it gets, if that is fewer: as many go to the disk in little more time than one.
+const TURN_BYTES: usize = 64 << 10;
 
 /// A batch whose records are appended, or were refused, and not durable yet.
 #[must_use = "records count as put once the outcome is known"]
@@ -203,12 +211,28 @@ impl<'a> Part<'a> {
 }
 
 impl Routed {
-    fn route(&mut self, shards: &Shards, records: &[RecordView<'_>], run_of: &mut Vec<u32>) {
+    fn route(
+        &mut self,
+        stream: &Stream,
+        shards: &Shards,
+        batch: &Batch<'_>,
+        run_of: &mut Vec<u32>,
+    ) {
         self.links.clear();
         self.runs.clear();
         run_of.resize(shards.len(), NONE);
-        for (index, hash_key) in (0u32..).zip(HashKey::of_records(records)) {
-            let shard = shards.route(hash_key);
+        match stream.settings().distribution {
+            Distribution::UserPartitionKey => {
+                let hash_keys = HashKey::of_records(batch.records());
+                self.link(hash_keys.map(|hash_key| shards.route(hash_key)), run_of);
+            }
+            Distribution::Auto => self.link(in_turn(stream, shards, batch), run_of),
+        }
+    }
+
+    /// Makes the chains of records that go to these shards.
+    fn link(&mut self, shards: impl Iterator<Item = usize>, run_of: &mut [u32]) {
+        for (index, shard) in (0u32..).zip(shards) {
             let run = run_of[shard];
             if let Some(known) = self.runs.get_mut(run as usize) {
                 self.links[known.last as usize].next = index;
@@ -243,6 +267,21 @@ impl Routed {
     }
 }
 
+/// The shards of records that no key routes. Batches begin at one open shard after the other, and
+/// a batch goes on to the next one every few records, so that each shard gets as much as the others
+/// and a batch does not wait for more of them than it is worth.
+fn in_turn<'a>(
+    stream: &Stream,
+    shards: &'a Shards,
+    batch: &Batch<'_>,
+) -> impl Iterator<Item = usize> + 'a {
+    let records = batch.records().len();
+    let record_bytes = (batch.bytes() / records.max(1)).max(1);
+    let turn_records = (TURN_BYTES / record_bytes).clamp(1, TURN_RECORDS_MAX);
+    let first = stream.take_turns(records.div_ceil(turn_records));
+    (0..records).map(move |index| shards.in_turn(first.wrapping_add(index / turn_records)))
+}
+
 impl Staged {
     /// Routes the records and appends those whose shards have room.
     pub fn new(
@@ -254,7 +293,7 @@ impl Staged {
         let since = Instant::now();
         let mut routed = tables.spare.pop().unwrap_or_default();
         let shards = stream.shards();
-        routed.route(&shards, batch.records(), &mut tables.runs);
+        routed.route(&stream, &shards, batch, &mut tables.runs);
         let mut staged = Staged {
             stream,
             shards,
@@ -384,13 +423,17 @@ impl Staged {
     /// their order.
     fn reroute(&mut self, run: usize, batch: &Batch<'_>) {
         let shards = self.stream.shards();
+        let by_key = self.stream.settings().distribution == Distribution::UserPartitionKey;
+        // Without a key, any open shard will do, and one is enough.
+        let any = (!by_key).then(|| shards.in_turn(self.stream.take_turns(1)));
         let first_new = self.routed.runs.len();
         let first_child = self.shards.len() + self.children.len();
         let mut next = self.routed.runs[run].first;
         while next != NONE {
             let index = next;
             next = self.routed.links[index as usize].next;
-            let shard = &shards[shards.route(batch.records()[index as usize].hash_key())];
+            let hash_key = || batch.records()[index as usize].hash_key();
+            let shard = &shards[any.unwrap_or_else(|| shards.route(hash_key()))];
             let child = self.children[first_child - self.shards.len()..]
                 .iter()
                 .position(|child| child.id() == shard.id());

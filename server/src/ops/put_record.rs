@@ -1,6 +1,9 @@
 //! PutRecord.
 
-use anabranch_engine::Stream;
+use std::sync::Arc;
+
+use anabranch_engine::settings::Distribution;
+use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
 
 use super::batch::Batch;
@@ -13,6 +16,7 @@ impl Ops {
         let stream = self.named_stream(&request)?;
         let explicit_hash_key = request.explicit_hash_key.as_deref();
         let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
+        batch.check(&stream.settings())?;
         if let Some(number) = request.sequence_number_for_ordering {
             self.check_ordering(&stream, &batch, number)?;
         }
@@ -33,9 +37,16 @@ impl Ops {
     /// The number that the record gets is above every durable one, so it is above `number` if
     /// that one is durable; a producer knows of no other.
     fn check_ordering(&self, stream: &Stream, batch: &Batch<'_>, number: u64) -> Result<()> {
+        let is_reached = |shard: &Arc<Shard>| number < shard.watermarks().durable.0;
         let shards = stream.shards();
-        let shard = &shards[shards.route(batch.records()[0].hash_key())];
-        if number < shard.watermarks().durable.0 {
+        let is_known = match stream.settings().distribution {
+            Distribution::UserPartitionKey => {
+                is_reached(&shards[shards.route(batch.records()[0].hash_key())])
+            }
+            // It may go to any shard, and so may the one before it have done.
+            Distribution::Auto => shards.iter().any(is_reached),
+        };
+        if is_known {
             return Ok(());
         }
         let message = format!(

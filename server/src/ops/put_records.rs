@@ -21,13 +21,15 @@ impl Ops {
     /// Puts a batch. Nothing of it was appended if it is refused.
     pub async fn put_records(&self, head: PutHead<'_>, batch: &Batch<'_>) -> Result<Outcome> {
         let stream = self.stream(head.stream)?;
+        batch.check(&stream.settings())?;
         if head.dry_run {
             return Err(OpError::dry_run());
         }
         put(stream, batch, &self.metrics, &self.waiting_room).await
     }
 
-    /// Appends a batch without waiting for its durability: see [`Staged`].
+    /// Appends a batch, each put of which the stream takes, without waiting for its durability: see
+    /// [`Staged`].
     pub fn stage(&self, stream: &Arc<Stream>, batch: &Batch<'_>, tables: &mut Tables) -> Staged {
         Staged::new(Arc::clone(stream), batch, Arc::clone(&self.metrics), tables)
     }

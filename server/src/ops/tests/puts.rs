@@ -1,5 +1,10 @@
 //! Puts, in batches and one by one.
 
+use std::collections::BTreeMap;
+
+use anabranch_engine::StreamSettings;
+use anabranch_engine::settings::Distribution;
+
 use super::*;
 use crate::ops::put::{Failure, Tables};
 
@@ -120,4 +125,98 @@ async fn calls_that_find_too_many_waiting_are_throttled_at_once_and_the_others_i
     while let Some(call) = calls.join_next().await {
         assert!(!call.unwrap().0);
     }
+}
+
+/// Lets a stream choose the shards of its records.
+async fn distribute(fixture: &Fixture, name: &str) {
+    let stream = fixture.ops.stream(StreamFields::by_name(name)).unwrap();
+    let auto = |settings: &mut StreamSettings| settings.distribution = Distribution::Auto;
+    fixture.ops.blocking(move |engine| engine.change_settings(&stream, auto)).await.unwrap();
+}
+
+/// Records of each shard after puts of so many batches of so many records, all of one key or none.
+async fn spread(fixture: &Fixture, key: &str, batches: usize, records: usize) -> Vec<usize> {
+    let mut counts = BTreeMap::new();
+    for _ in 0..batches {
+        let mut batch = Batch::default();
+        let mut draft = batch.begin();
+        for _ in 0..records {
+            // A hash key of the first shard, which routes nothing either.
+            draft.push(key, Some("0"), b"data").unwrap();
+        }
+        draft.finish().unwrap();
+        let outcome = fixture.ops.put_records(to("orders"), &batch).await.unwrap();
+        assert!(outcome.failures.is_empty());
+        outcome.shards.iter().for_each(|shard| *counts.entry(*shard).or_insert(0) += 1);
+    }
+    counts.into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_distributes_spreads_batches_of_any_size_evenly() {
+    let fixture = Fixture::with_stream("orders", 4).await;
+    assert_eq!(spread(&fixture, "one", 3, 100).await, [300]);
+    distribute(&fixture, "orders").await;
+    assert_eq!(spread(&fixture, "one", 100, 1).await, [25; 4]);
+    assert_eq!(spread(&fixture, "", 8, 16).await, [32; 4]);
+    // 32 turns a batch, the last one of four records.
+    let counts = spread(&fixture, "", 4, 500).await;
+    assert_eq!((counts.len(), counts.iter().sum::<usize>()), (4, 2000));
+    assert!(counts.iter().all(|count| count.abs_diff(500) <= 48), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_records_of_one_batch_go_to_a_shard_each() {
+    let fixture = Fixture::with_stream("orders", 4).await;
+    distribute(&fixture, "orders").await;
+    let data = vec![1; 512 << 10];
+    let mut batch = Batch::default();
+    let mut draft = batch.begin();
+    for _ in 0..4 {
+        draft.push("", None, &data).unwrap();
+    }
+    draft.finish().unwrap();
+    let outcome = fixture.ops.put_records(to("orders"), &batch).await.unwrap();
+    let mut shards: Vec<_> = outcome.shards.iter().map(|shard| shard.0).collect();
+    shards.sort_unstable();
+    assert_eq!(shards, [0, 1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_without_a_key_is_put_where_the_stream_distributes_and_read_back_without() {
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let put = async || {
+        let stream_name = "orders".to_owned();
+        let request = v1::PutRecordRequest { stream_name, ..Default::default() };
+        fixture.ops.put_record(request).await
+    };
+    assert_eq!(field(put().await), "partition_key");
+    distribute(&fixture, "orders").await;
+    assert_eq!(put().await.unwrap().sequence_number, 1);
+    let iterator = fixture.iterator("orders", ShardIteratorType::TrimHorizon);
+    let page = fixture.ops.get_records(get(&iterator)).await.unwrap().page;
+    let bytes: Vec<u8> = page.ranges.iter().flat_map(|range| range.to_vec()).collect();
+    let read = <v1::GetRecordsResponse as prost::Message>::decode(&bytes[..]).unwrap();
+    assert_eq!(read.records.len(), 1);
+    assert_eq!((read.records[0].partition_key.as_str(), read.records[0].data.len()), ("", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_for_ordering_is_taken_by_a_stream_that_distributes_if_any_shard_has_the_number() {
+    let fixture = Fixture::with_stream("orders", 2).await;
+    distribute(&fixture, "orders").await;
+    let put = async |number| {
+        let request = v1::PutRecordRequest {
+            stream_name: "orders".to_owned(),
+            sequence_number_for_ordering: number,
+            ..Default::default()
+        };
+        fixture.ops.put_record(request).await
+    };
+    for _ in 0..3 {
+        put(None).await.unwrap();
+    }
+    // The shards have two records and one; the next turn is that of the shorter one.
+    put(Some(2)).await.unwrap();
+    assert_eq!(field(put(Some(3)).await), "sequence_number_for_ordering");
 }
