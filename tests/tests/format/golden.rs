@@ -11,7 +11,10 @@ use std::time::Duration;
 use anabranch_engine::catalog::Catalog;
 use anabranch_engine::entropy::SystemEntropy;
 use anabranch_engine::fs::{Fault, Fs};
+use anabranch_engine::hash_key::HashKey;
+use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::{PartitionKey, RecordView};
+use anabranch_engine::reshard::Step;
 use anabranch_engine::settings::{
     Commitment, CommitmentStatus, Distribution, QuotaProfile, ShardMetrics, StreamMode, Tags,
 };
@@ -23,7 +26,7 @@ use anabranch_engine::{
 use anabranch_tests::golden::{PAGE_BYTES, SHARDS, STREAM, dir, line, records, unpack};
 use anabranch_tests::support::{Random, World, name, put, put_now, read_over_damage};
 
-/// The run that made the files: sealed and unsealed segments, a flagged gap, and settings.
+/// The run that made the files: sealed and unsealed segments, a flagged gap, settings and a reshard.
 fn run() -> World {
     let world = World::new(20_231_114);
     let engine = world.open().unwrap();
@@ -58,6 +61,7 @@ fn run() -> World {
         batch(left, 4, 300).unwrap();
     }
     configure(&engine);
+    reshard(&engine);
     engine.shut_down().unwrap();
     drop((stream, engine));
     world.with(world.fs.kill())
@@ -82,6 +86,44 @@ fn configure(engine: &Engine) {
     while engine.commit_step() {}
     ticket.wait().unwrap();
     engine.set_account(account()).unwrap();
+}
+
+/// A stream whose first shard was split, and one of its children merged with the other shard.
+const RESHARDED: &str = "resharded";
+
+fn reshard(engine: &Engine) {
+    let stream = engine.create_stream(&name(RESHARDED), 2, StreamSettings::default()).unwrap();
+    put_now(engine, &stream.shards()[0], &[b"parent"]).unwrap();
+    let split = Step::Split { shard: ShardId(0), at: HashKey(1 << 126) };
+    let merge = Step::Merge { shard: ShardId(3), adjacent: ShardId(1) };
+    engine.reshard(&stream, &[split, merge]).unwrap();
+    put_now(engine, &stream.shards()[4], &[b"grandchild"]).unwrap();
+}
+
+fn check_reshard(engine: &Engine) {
+    let stream = engine.stream(&name(RESHARDED)).unwrap();
+    let shards = stream.shards();
+    assert_eq!(shards.open().map(|shard| shard.id().0).collect::<Vec<_>>(), [2, 4]);
+    let lineage: Vec<_> = shards
+        .iter()
+        .map(|shard| {
+            let closed = shard.closed().map(|closed| closed.last_sequence.0);
+            (shard.parents().map(|parent| parent.map(|id| id.0)), shard.first_sequence().0, closed)
+        })
+        .collect();
+    assert_eq!(
+        lineage,
+        [
+            ([None, None], 1, Some(1)),
+            ([None, None], 1, Some(0)),
+            ([Some(0), None], 2, None),
+            ([Some(0), None], 2, Some(1)),
+            ([Some(3), Some(1)], 2, None),
+        ]
+    );
+    let data = |index: usize| read_over_damage(&shards[index], 0).0;
+    assert_eq!(&data(0)[0].data[..], b"parent");
+    assert_eq!((&data(4)[0].data[..], data(4)[0].sequence), (&b"grandchild"[..], 2));
 }
 
 fn golden_settings() -> StreamSettings {
@@ -198,6 +240,9 @@ fn the_golden_files_of_every_version_are_read_as_recorded() {
         // It is written on as any other, too.
         let engine = world.open().unwrap();
         check_settings(&engine, version);
+        if version >= 2 {
+            check_reshard(&engine);
+        }
         let stream = engine.stream(&name(STREAM)).unwrap();
         put_now(&engine, &stream.shards()[1], &[b"more"]).unwrap();
         drop((stream, engine));
