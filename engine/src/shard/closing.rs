@@ -100,13 +100,14 @@ impl Shard {
                 Some(refusal) => return Err(refusal.clone()),
                 None => unreachable!("a shard that is closing goes on refusing records"),
             }
-            if !staging.buffer.is_empty() {
-                continue;
-            }
-            match staging.writer.take() {
-                Some(writer) => return Ok(writer),
+            if staging.writer.is_none() {
                 // It comes back when its commit, or its housekeeping, is done.
-                None => self.writer_back.wait(&mut staging),
+                self.writer_back.wait(&mut staging);
+            }
+            if staging.buffer.is_empty()
+                && let Some(writer) = staging.writer.take()
+            {
+                return Ok(writer);
             }
         }
     }
