@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use self::choice::{Durability, LogFormat, LogLevel, ReadMode};
+pub use self::choice::{Durability, LogFormat, LogLevel, Quotas, ReadMode};
 pub use self::error::ConfigError;
 pub use self::layer::Layer;
 pub use self::new_stream::NewStream;
@@ -44,6 +44,8 @@ pub struct Config {
     pub durability: Durability,
     /// How segments are read.
     pub read_mode: ReadMode,
+    /// Which limits hold where a stream has none of its own.
+    pub quotas: Quotas,
     /// MiB that requests may hold in memory until they are answered, all together: 16 at least,
     /// 128 by default. A call that finds too little left is throttled and may try again.
     pub request_mib: u32,
@@ -70,6 +72,7 @@ impl Config {
             admin_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4570),
             durability: Durability::Fsync,
             read_mode: ReadMode::Mmap,
+            quotas: Quotas::Open,
             request_mib: REQUEST_MIB_DEFAULT,
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
@@ -118,6 +121,7 @@ pub fn resolve(
         admin_listen: pick!(admin_listen),
         durability: pick!(durability),
         read_mode: pick!(read_mode),
+        quotas: pick!(quotas),
         request_mib: pick!(request_mib),
         account_id: pick!(account_id),
         region: pick!(region),

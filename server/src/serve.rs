@@ -102,7 +102,9 @@ pub async fn start_in(
     let owner = Owner { account: config.account_id.clone(), region: config.region.clone() };
     let durability = config.durability.into();
     let request_bytes_max = config.request_mib as usize * (1 << 20);
-    let ops = Ops::new(engine.clone(), OpsOptions { owner, durability, request_bytes_max });
+    let quotas = config.quotas.into();
+    let options = OpsOptions { owner, durability, quotas, request_bytes_max };
+    let ops = Ops::new(engine.clone(), options);
     let grpc = grpc::routes(Arc::clone(&ops)).await;
     let health = grpc.health();
     let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });

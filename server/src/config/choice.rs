@@ -26,6 +26,16 @@ pub enum ReadMode {
     Pread,
 }
 
+/// Which limits are kept beside those of size.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quotas {
+    /// None
+    Open,
+    /// Those of the real service
+    Aws,
+}
+
 /// The least severe log lines that are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,13 +81,22 @@ macro_rules! text_of_value_enum {
     )*};
 }
 
-text_of_value_enum!(Durability ReadMode LogLevel LogFormat);
+text_of_value_enum!(Durability ReadMode Quotas LogLevel LogFormat);
 
 impl From<Durability> for anabranch_engine::Durability {
     fn from(durability: Durability) -> Self {
         match durability {
             Durability::Fsync => Self::Fsync,
             Durability::Os => Self::Os,
+        }
+    }
+}
+
+impl From<Quotas> for anabranch_engine::settings::QuotaProfile {
+    fn from(quotas: Quotas) -> Self {
+        match quotas {
+            Quotas::Open => Self::Open,
+            Quotas::Aws => Self::Aws,
         }
     }
 }

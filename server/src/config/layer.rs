@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::environment::Environment;
-use super::{ConfigError, Durability, LogFormat, LogLevel, NewStream, ReadMode};
+use super::{ConfigError, Durability, LogFormat, LogLevel, NewStream, Quotas, ReadMode};
 
 /// The keys of the file; a variable's name is `ANABRANCH_` and the key in capitals.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "data",
     "listen",
     "admin_listen",
     "durability",
     "read_mode",
+    "quotas",
     "request_mib",
     "account_id",
     "region",
@@ -50,6 +51,10 @@ pub struct Layer {
     /// How segments are read [default: mmap]
     #[arg(long, value_enum)]
     pub(super) read_mode: Option<ReadMode>,
+
+    /// Limits beside those of size, where a stream has none of its own [default: open]
+    #[arg(long, value_enum)]
+    pub(super) quotas: Option<Quotas>,
 
     /// Memory for requests that are not answered yet, all together [default: 128]
     #[arg(long, value_name = "MIB")]
@@ -93,6 +98,7 @@ impl Layer {
             admin_listen: environment.value("ANABRANCH_ADMIN_LISTEN")?,
             durability: environment.value("ANABRANCH_DURABILITY")?,
             read_mode: environment.value("ANABRANCH_READ_MODE")?,
+            quotas: environment.value("ANABRANCH_QUOTAS")?,
             request_mib: environment.value("ANABRANCH_REQUEST_MIB")?,
             account_id: environment.value("ANABRANCH_ACCOUNT_ID")?,
             region: environment.value("ANABRANCH_REGION")?,

@@ -67,6 +67,7 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         ("admin_listen", "127.0.0.1:2"),
         ("durability", "os"),
         ("read_mode", "pread"),
+        ("quotas", "aws"),
         ("request_mib", "64"),
         ("account_id", "123456789012"),
         ("region", "eu-west-1"),

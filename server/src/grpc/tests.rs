@@ -1,5 +1,7 @@
 //! The door, called as a service by the generated client and by hand-made requests.
 
+mod operations;
+
 use std::pin::pin;
 
 use anabranch_engine::StreamSettings;

@@ -90,6 +90,45 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
         Operation::SplitShard => encode(ops.split_shard(decode(message)?).await),
         Operation::MergeShards => encode(ops.merge_shards(decode(message)?).await),
         Operation::UpdateShardCount => encode(ops.update_shard_count(decode(message)?).await),
+        Operation::AddTagsToStream => encode(ops.add_tags_to_stream(decode(message)?).await),
+        Operation::DeleteResourcePolicy => {
+            encode(ops.delete_resource_policy(decode(message)?).await)
+        }
+        Operation::DescribeAccountSettings => {
+            encode(ops.describe_account_settings(decode(message)?))
+        }
+        Operation::DescribeLimits => encode(ops.describe_limits(decode(message)?)),
+        Operation::DisableEnhancedMonitoring => {
+            encode(ops.disable_enhanced_monitoring(decode(message)?).await)
+        }
+        Operation::EnableEnhancedMonitoring => {
+            encode(ops.enable_enhanced_monitoring(decode(message)?).await)
+        }
+        Operation::GetResourcePolicy => encode(ops.get_resource_policy(decode(message)?)),
+        Operation::ListTagsForResource => encode(ops.list_tags_for_resource(decode(message)?)),
+        Operation::ListTagsForStream => encode(ops.list_tags_for_stream(decode(message)?)),
+        Operation::PutResourcePolicy => encode(ops.put_resource_policy(decode(message)?).await),
+        Operation::RemoveTagsFromStream => {
+            encode(ops.remove_tags_from_stream(decode(message)?).await)
+        }
+        Operation::SetQuotas => encode(ops.set_quotas(decode(message)?).await),
+        Operation::StartStreamEncryption => encode(ops.start_stream_encryption(decode(message)?)),
+        Operation::StopStreamEncryption => encode(ops.stop_stream_encryption(decode(message)?)),
+        Operation::TagResource => encode(ops.tag_resource(decode(message)?).await),
+        Operation::UntagResource => encode(ops.untag_resource(decode(message)?).await),
+        Operation::UpdateAccountSettings => {
+            encode(ops.update_account_settings(decode(message)?).await)
+        }
+        Operation::UpdateMaxRecordSize => {
+            encode(ops.update_max_record_size(decode(message)?).await)
+        }
+        Operation::UpdateStreamMode => encode(ops.update_stream_mode(decode(message)?).await),
+        Operation::UpdateStreamRecordDistributionStrategy => {
+            encode(ops.update_stream_record_distribution_strategy(decode(message)?).await)
+        }
+        Operation::UpdateStreamWarmThroughput => {
+            encode(ops.update_stream_warm_throughput(decode(message)?).await)
+        }
         Operation::Produce | Operation::SubscribeToShard => {
             unreachable!("the routes lead streams elsewhere")
         }

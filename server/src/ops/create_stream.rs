@@ -2,9 +2,13 @@
 
 use anabranch_engine::StreamSettings;
 use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
+use anabranch_engine::settings::StreamMode;
 use anabranch_proto::v1::{CreateStreamRequest, CreateStreamResponse};
 
-use super::{Ops, Result, names};
+use super::{OpError, Ops, Result, names, settings, tags};
+
+/// Shards of a stream that is made without saying how many (service).
+const SHARDS_DEFAULT: u32 = 4;
 
 impl Ops {
     /// Makes a stream; it is there when the call returns.
@@ -13,10 +17,51 @@ impl Ops {
         request: CreateStreamRequest,
     ) -> Result<CreateStreamResponse> {
         let name = names::stream_name(&request.stream_name)?;
-        let count = request.shard_count;
-        names::within("shard_count", Some(count), 1..=SHARDS_PER_STREAM_MAX, 1)?;
-        self.blocking(move |engine| engine.create_stream(&name, count, StreamSettings::default()))
-            .await?;
+        let shard_count = request.shard_count;
+        let settings = self.new_settings(request)?;
+        let shard_count = match (settings.mode, shard_count) {
+            (StreamMode::OnDemand, 0) => {
+                // What it is kept ready for from the start: a shard takes 1 MiB/s.
+                settings.warm_throughput_mib_s.clamp(SHARDS_DEFAULT, SHARDS_PER_STREAM_MAX)
+            }
+            (StreamMode::OnDemand, _) => {
+                let why = "is for provisioned streams; the server decides it for this one";
+                return Err(OpError::invalid("shard_count", why));
+            }
+            (StreamMode::Provisioned, 0) => SHARDS_DEFAULT,
+            (StreamMode::Provisioned, count) => {
+                names::within("shard_count", Some(count), 1..=SHARDS_PER_STREAM_MAX, 1)?;
+                count
+            }
+        };
+        // A name that is taken is refused as such, whatever else there may be no more of.
+        if self.engine.stream(&name).is_err() {
+            match settings.mode {
+                StreamMode::Provisioned => self.check_shard_quota(shard_count)?,
+                StreamMode::OnDemand => self.check_on_demand_quota()?,
+            }
+        }
+        self.blocking(move |engine| engine.create_stream(&name, shard_count, settings)).await?;
         Ok(CreateStreamResponse {})
+    }
+
+    /// What is set on a stream from the start.
+    fn new_settings(&self, request: CreateStreamRequest) -> Result<StreamSettings> {
+        let default = StreamSettings::default();
+        let mode = settings::mode(request.stream_mode)?.unwrap_or_default();
+        let warm = request.warm_throughput_mibps.unwrap_or_default();
+        let max_record_kib = request.max_record_size_in_kib.unwrap_or(default.max_record_kib);
+        let strategy = request.record_distribution_strategy;
+        let distribution = settings::distribution(strategy)?.unwrap_or_default();
+        settings::check_distribution(mode, distribution)?;
+        Ok(StreamSettings {
+            mode,
+            warm_throughput_mib_s: self.warm_throughput(mode, warm)?,
+            max_record_kib: settings::max_record_kib(max_record_kib)?,
+            distribution,
+            quotas: settings::quotas(request.quotas)?,
+            tags: tags::checked(request.tags)?,
+            ..default
+        })
     }
 }

@@ -7,8 +7,8 @@ use anabranch_engine::ids::ShardId;
 use anabranch_engine::{Consumer, Shard, Shards, Stream};
 use anabranch_proto::v1;
 
-use super::Ops;
 use super::shard_filter::ShardLife;
+use super::{Ops, settings};
 
 /// A stream that is being made or deleted is never seen.
 pub(super) fn status(stream: &Stream) -> v1::StreamStatus {
@@ -18,9 +18,9 @@ pub(super) fn status(stream: &Stream) -> v1::StreamStatus {
     }
 }
 
-/// The number of shards is what was asked for.
-pub(super) fn mode(_stream: &Stream) -> i32 {
-    v1::StreamMode::Provisioned.into()
+/// Who decides how many shards a stream has.
+pub(super) fn mode(stream: &Stream) -> i32 {
+    settings::shown_mode(stream.settings().mode).into()
 }
 
 /// A hash range, both ends inclusive.
@@ -31,15 +31,18 @@ pub(super) fn hash_key_range(range: HashKeyRange) -> v1::HashKeyRange {
     }
 }
 
-/// From when to when a shard takes records.
-pub(super) fn shard_life(shard: &Shard) -> ShardLife {
-    let closed_ms = shard.closed().map(|closed| closed.at_ms);
-    ShardLife { created_ms: shard.created_ms(), closed_ms }
+/// From when to when a shard takes records. That of a child begins where those of its parents end,
+/// though it may count as made a second later: at any time one of them is open. What a parent has
+/// held that is gone lies beyond the horizon.
+pub(super) fn shard_life(shards: &Shards, shard: &Shard) -> ShardLife {
+    let parents = shard.parents().into_iter().flatten();
+    let ends = parents.map(|id| shards.get(id)?.closed()).map(|end| end.map_or(0, |end| end.at_ms));
+    let opened_ms = ends.max().map_or_else(|| shard.created_ms(), |end_ms| end_ms + 1);
+    ShardLife { opened_ms, closed_ms: shard.closed().map(|closed| closed.at_ms) }
 }
 
 /// A shard.
 pub(super) fn shard(shard: &Shard) -> v1::Shard {
-    let life = shard_life(shard);
     let [parent, adjacent_parent] = shard.parents();
     let closed = shard.closed();
     v1::Shard {
@@ -52,9 +55,9 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
             starting_sequence_number: shard.first_sequence().0.saturating_sub(1),
             ending_sequence_number: closed.map(|closed| closed.last_sequence.0),
         }),
-        creation_timestamp_ms: Some(life.created_ms),
-        closing_timestamp_ms: life.closed_ms,
-        is_open: life.closed_ms.is_none(),
+        creation_timestamp_ms: Some(shard.created_ms()),
+        closing_timestamp_ms: closed.map(|closed| closed.at_ms),
+        is_open: closed.is_none(),
     }
 }
 

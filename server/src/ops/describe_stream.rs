@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{self, DescribeStreamRequest, DescribeStreamResponse, StreamDescription};
 
 use super::list_shards::page_of_shards;
-use super::{Ops, Result, describe, names};
+use super::{Ops, Result, describe, monitoring, names};
 
 impl Ops {
     /// Describes a stream and a page of its shards.
@@ -28,7 +28,7 @@ impl Ops {
                 has_more_shards,
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp_ms: stream.created_ms(),
-                enhanced_monitoring: vec![v1::EnhancedMetrics::default()],
+                enhanced_monitoring: monitoring::described(stream.settings().monitoring),
                 encryption_type: v1::EncryptionType::None.into(),
             }),
         })

@@ -1,10 +1,11 @@
 //! DescribeStreamSummary.
 
+use anabranch_engine::settings::StreamMode;
 use anabranch_proto::v1::{
     self, DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
 };
 
-use super::{Ops, Result, describe};
+use super::{Ops, Result, describe, monitoring, settings};
 
 impl Ops {
     /// Describes a stream without its shards.
@@ -13,6 +14,12 @@ impl Ops {
         request: DescribeStreamSummaryRequest,
     ) -> Result<DescribeStreamSummaryResponse> {
         let stream = self.named_stream(&request)?;
+        let set = stream.settings();
+        let is_on_demand = set.mode == StreamMode::OnDemand;
+        let strategy = match is_on_demand {
+            true => settings::shown_distribution(set.distribution),
+            false => v1::RecordDistributionStrategy::Unspecified,
+        };
         Ok(DescribeStreamSummaryResponse {
             stream_description_summary: Some(StreamDescriptionSummary {
                 stream_name: stream.name().as_str().to_owned(),
@@ -23,13 +30,13 @@ impl Ops {
                 stream_creation_timestamp_ms: stream.created_ms(),
                 open_shard_count: stream.shards().open().len() as u32,
                 consumer_count: stream.consumers().len() as u32,
-                enhanced_monitoring: vec![v1::EnhancedMetrics::default()],
+                enhanced_monitoring: monitoring::described(set.monitoring),
                 encryption_type: v1::EncryptionType::None.into(),
-                warm_throughput: None,
-                max_record_size_in_kib: 1024,
-                record_distribution_strategy: v1::RecordDistributionStrategy::Unspecified.into(),
-                quotas: v1::QuotaProfile::Open.into(),
-                has_own_quotas: false,
+                warm_throughput: is_on_demand.then(|| settings::shown_warm_throughput(&stream)),
+                max_record_size_in_kib: set.max_record_kib,
+                record_distribution_strategy: strategy.into(),
+                quotas: settings::shown_quotas(self.quotas_of(&set)).into(),
+                has_own_quotas: set.quotas.is_some(),
             }),
         })
     }

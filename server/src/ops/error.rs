@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anabranch_engine::error::{Damage, Error};
 
-use super::kind::Kind;
+pub use super::kind::Kind;
 
 /// What an operation gives back.
 pub type Result<T, E = OpError> = std::result::Result<T, E>;

@@ -122,6 +122,7 @@ impl Kind {
     }
 
     /// The first kind that is told by the same reason: one reason is one series of a metric.
+    #[must_use]
     pub fn series(self) -> Kind {
         let same = Kind::all().find(|kind| kind.reason() == self.reason());
         same.expect("its own reason is among them")

@@ -28,8 +28,9 @@ impl Ops {
         let now_ms = self.engine.now_ms();
         let kept_ms = u64::from(stream.retention_hours()) * HOUR_MS;
         let horizon_ms = now_ms.saturating_sub(kept_ms).max(stream.created_ms());
-        let admits = |shard: &Shard| filter.admits(describe::shard_life(shard), horizon_ms);
         let shards = stream.shards();
+        let admits =
+            |shard: &Shard| filter.admits(describe::shard_life(&shards, shard), horizon_ms);
         let (shards, has_more) = page_of_shards(&shards, after, limit, admits);
         let last = shards.last().filter(|_| has_more);
         let filter = filter.going_on(now_ms, horizon_ms);

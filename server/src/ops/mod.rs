@@ -9,18 +9,28 @@
 //! run on the blocking pool; the data path never blocks: a read that may wait for the disk is
 //! done on threads of its own.
 
+mod account_limits;
+mod add_tags_to_stream;
 pub mod batch;
 mod cold_reads;
+mod commitment;
 mod create_stream;
 mod decrease_stream_retention_period;
+mod delete_resource_policy;
 mod delete_stream;
 mod deregister_stream_consumer;
 pub(crate) mod describe;
+mod describe_account_settings;
+mod describe_limits;
 mod describe_stream;
 mod describe_stream_consumer;
 mod describe_stream_summary;
+mod disable_enhanced_monitoring;
+mod enable_enhanced_monitoring;
+mod encryption;
 pub mod error;
 pub mod get_records;
+mod get_resource_policy;
 mod get_shard_iterator;
 mod increase_stream_retention_period;
 mod iterator;
@@ -28,27 +38,47 @@ pub mod kind;
 mod list_shards;
 mod list_stream_consumers;
 mod list_streams;
+mod list_tags_for_resource;
+mod list_tags_for_stream;
 mod merge_shards;
+mod monitoring;
 mod names;
 mod page_token;
+mod policy;
 pub mod put;
 mod put_record;
 pub mod put_records;
+mod put_resource_policy;
 mod register_stream_consumer;
+mod remove_tags_from_stream;
 mod request_memory;
 mod reshard;
+mod resource;
 mod seal;
+mod set_quotas;
+mod settings;
 mod shard_filter;
 mod split_shard;
 mod start;
+mod start_stream_encryption;
+mod stop_stream_encryption;
 mod subscribe_to_shard;
+mod tag_resource;
+mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
+mod untag_resource;
+mod update_account_settings;
+mod update_max_record_size;
 mod update_shard_count;
+mod update_stream_mode;
+mod update_stream_record_distribution_strategy;
+mod update_stream_warm_throughput;
 mod waiting_room;
 
 use std::sync::Arc;
 
+use anabranch_engine::settings::QuotaProfile;
 use anabranch_engine::{Durability, Engine};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +100,8 @@ pub struct OpsOptions {
     pub owner: Owner,
     /// How durable the engine was told to be, for the metrics.
     pub durability: Durability,
+    /// Which limits hold where a stream has none of its own.
+    pub quotas: QuotaProfile,
     /// Bytes that requests may hold in memory until they are answered, all together. A call that
     /// finds too few left is throttled, unless it is small: 64 KiB are given to each.
     pub request_bytes_max: usize,
@@ -79,6 +111,7 @@ pub struct OpsOptions {
 pub struct Ops {
     engine: Engine,
     owner: Owner,
+    quotas: QuotaProfile,
     seal: Seal,
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
@@ -93,6 +126,7 @@ impl Ops {
     pub fn new(engine: Engine, options: OpsOptions) -> Arc<Ops> {
         Arc::new(Ops {
             owner: options.owner,
+            quotas: options.quotas,
             seal: Seal::new(engine.iterator_key()),
             subscriptions: Arc::default(),
             metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),

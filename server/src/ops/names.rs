@@ -77,19 +77,31 @@ macro_rules! names_stream {
 }
 
 names_stream! {
+    AddTagsToStreamRequest,
     DecreaseStreamRetentionPeriodRequest,
     DeleteStreamRequest,
     DescribeStreamRequest,
     DescribeStreamSummaryRequest,
+    DisableEnhancedMonitoringRequest,
+    EnableEnhancedMonitoringRequest,
     GetShardIteratorRequest,
     IncreaseStreamRetentionPeriodRequest,
     ListShardsRequest,
     ListStreamConsumersRequest,
+    ListTagsForStreamRequest,
     MergeShardsRequest,
     PutRecordRequest,
     RegisterStreamConsumerRequest,
+    RemoveTagsFromStreamRequest,
+    SetQuotasRequest,
     SplitShardRequest,
+    StartStreamEncryptionRequest,
+    StopStreamEncryptionRequest,
+    UpdateMaxRecordSizeRequest,
     UpdateShardCountRequest,
+    UpdateStreamModeRequest,
+    UpdateStreamRecordDistributionStrategyRequest,
+    UpdateStreamWarmThroughputRequest,
 }
 
 /// The fields by which a request names a consumer; empty ones are not given.
@@ -141,7 +153,8 @@ impl Ops {
         self.stream_of_name(&fields.stream_name()?)
     }
 
-    fn stream_of_name(&self, name: &StreamName) -> Result<Arc<Stream>> {
+    /// The stream of that name.
+    pub(super) fn stream_of_name(&self, name: &StreamName) -> Result<Arc<Stream>> {
         self.engine.stream(name).map_err(|error| match error {
             Error::StreamNotFound { .. } => {
                 let account = &self.owner.account;

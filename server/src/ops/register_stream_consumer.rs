@@ -1,9 +1,8 @@
 //! RegisterStreamConsumer.
 
-use anabranch_engine::settings::Tags;
 use anabranch_proto::v1::{RegisterStreamConsumerRequest, RegisterStreamConsumerResponse};
 
-use super::{Ops, Result, names};
+use super::{Ops, Result, names, tags};
 
 impl Ops {
     /// Registers a consumer for push; it is there when the call returns.
@@ -13,9 +12,10 @@ impl Ops {
     ) -> Result<RegisterStreamConsumerResponse> {
         let name = names::consumer_name(&request.consumer_name)?;
         let stream = self.named_stream(&request)?;
+        let tags = tags::checked(request.tags)?;
         let (stream, consumer) = self
             .blocking(move |engine| {
-                let consumer = engine.register_consumer(&stream, &name, Tags::new())?;
+                let consumer = engine.register_consumer(&stream, &name, tags)?;
                 Ok((stream, consumer))
             })
             .await?;

@@ -20,8 +20,8 @@ use super::{OpError, Result, names};
 /// From when to when a shard takes records, milliseconds since 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ShardLife {
-    /// When it was made.
-    pub(super) created_ms: u64,
+    /// When it was opened.
+    pub(super) opened_ms: u64,
     /// When it was closed, if it was.
     pub(super) closed_ms: Option<u64>,
 }
@@ -81,7 +81,7 @@ impl ShardFilter {
     /// Whether a shard with that life is listed, where records from before `horizon_ms` are gone.
     pub(super) fn admits(self, life: ShardLife, horizon_ms: u64) -> bool {
         let is_open_from = |time_ms| life.closed_ms.is_none_or(|closed_ms| closed_ms >= time_ms);
-        let is_open_at = |time_ms| life.created_ms <= time_ms && is_open_from(time_ms);
+        let is_open_at = |time_ms| life.opened_ms <= time_ms && is_open_from(time_ms);
         match self {
             ShardFilter::All => true,
             ShardFilter::Open => life.closed_ms.is_none(),
@@ -142,8 +142,8 @@ impl PageEnd for ShardPageEnd {
 mod tests {
     use super::*;
 
-    const PARENT: ShardLife = ShardLife { created_ms: 100, closed_ms: Some(200) };
-    const CHILD: ShardLife = ShardLife { created_ms: 201, closed_ms: None };
+    const PARENT: ShardLife = ShardLife { opened_ms: 100, closed_ms: Some(200) };
+    const CHILD: ShardLife = ShardLife { opened_ms: 201, closed_ms: None };
 
     #[test]
     fn every_filter_admits_those_that_it_names() {

@@ -30,6 +30,7 @@ impl Ops {
                 .with("starting_hash_key", range.start.to_string())
                 .with("ending_hash_key", range.end.to_string()));
         }
+        self.check_shard_quota(1)?;
         self.reshard(stream, "shard_to_split", vec![Step::Split { shard: id, at }]).await?;
         Ok(SplitShardResponse {})
     }

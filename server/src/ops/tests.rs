@@ -1,5 +1,7 @@
 //! The operations on a real engine in a temporary directory.
 
+mod account;
+mod attached;
 mod consumers;
 mod damage;
 mod dry_runs;
@@ -7,6 +9,7 @@ mod names;
 mod puts;
 mod reads;
 mod reshards;
+mod settings;
 mod streams;
 mod subscriptions;
 
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use anabranch_engine::clock::ManualClock;
 use anabranch_engine::fs::ReadMode;
+use anabranch_engine::settings::QuotaProfile;
 use anabranch_engine::{Durability, Engine, EngineOptions, Environment};
 use anabranch_proto::v1::{self, ShardIteratorType};
 
@@ -31,12 +35,13 @@ pub(crate) struct Fixture {
     data: tempfile::TempDir,
 }
 
-fn open(data: &Path, clock: &Arc<ManualClock>) -> (Arc<Ops>, Engine) {
+fn open(data: &Path, clock: &Arc<ManualClock>, quotas: QuotaProfile) -> (Arc<Ops>, Engine) {
     let environment = Environment { clock: clock.clone(), ..Environment::system(ReadMode::Mmap) };
     let engine = Engine::open(EngineOptions::new(data), environment).unwrap();
     let durability = Durability::Fsync;
     let request_bytes_max = 128 << 20;
-    let options = OpsOptions { owner: Owner::default(), durability, request_bytes_max };
+    let owner = Owner::default();
+    let options = OpsOptions { owner, durability, quotas, request_bytes_max };
     let ops = Ops::new(engine.clone(), options);
     (ops, engine)
 }
@@ -44,9 +49,14 @@ fn open(data: &Path, clock: &Arc<ManualClock>) -> (Arc<Ops>, Engine) {
 impl Fixture {
     /// An engine without threads: what is staged becomes durable in `commit_step`.
     pub(crate) fn without_threads() -> Fixture {
+        Fixture::with_quotas(QuotaProfile::Open)
+    }
+
+    /// The same on a server with these quotas.
+    pub(crate) fn with_quotas(quotas: QuotaProfile) -> Fixture {
         let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-        let (ops, engine) = open(data.path(), &clock);
+        let (ops, engine) = open(data.path(), &clock, quotas);
         Fixture { ops, engine, clock, data }
     }
 
@@ -54,8 +64,8 @@ impl Fixture {
     fn reopen(&mut self) {
         // The lock goes with the last clone of the engine, so another takes its place first.
         let elsewhere = tempfile::tempdir().unwrap();
-        (self.ops, self.engine) = open(elsewhere.path(), &self.clock);
-        (self.ops, self.engine) = open(self.data.path(), &self.clock);
+        (self.ops, self.engine) = open(elsewhere.path(), &self.clock, QuotaProfile::Open);
+        (self.ops, self.engine) = open(self.data.path(), &self.clock, QuotaProfile::Open);
         self.engine.start();
     }
 

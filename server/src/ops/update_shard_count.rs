@@ -41,6 +41,7 @@ impl Ops {
                  Current open shard count: {current} Target shard count: {target}"
             )));
         }
+        self.check_shard_quota(target.saturating_sub(current))?;
         let steps = reshard::uniform(&shards, target)?;
         if !steps.is_empty() {
             self.reshard(stream.clone(), FIELD, steps).await?;

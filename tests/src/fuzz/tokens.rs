@@ -31,6 +31,7 @@ fn server() -> &'static Server {
         let options = OpsOptions {
             owner: Owner::default(),
             durability: world.durability,
+            quotas: anabranch_engine::settings::QuotaProfile::Open,
             request_bytes_max: 1 << 20,
         };
         let ops = Ops::new(engine, options);

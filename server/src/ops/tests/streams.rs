@@ -52,7 +52,6 @@ async fn names_and_counts_are_refused_by_their_field() {
     for (name, shard_count, named) in [
         ("", 1, "stream_name"),
         ("a/b", 1, "stream_name"),
-        ("a", 0, "shard_count"),
         ("a", 10_001, "shard_count"),
         ("a", u32::MAX, "shard_count"),
     ] {
@@ -179,6 +178,45 @@ async fn shards_are_filtered_and_a_filter_with_other_parameters_is_refused() {
     assert_eq!(field(list(Type::AtTimestamp, None, None)), "shard_filter.timestamp_ms");
     assert_eq!(field(list(Type::FromTimestamp, None, None)), "shard_filter.timestamp_ms");
     assert_eq!(field(list(Type::AtTrimHorizon, None, Some(1))), "shard_filter.timestamp_ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_any_time_a_filter_lists_shards_that_tile_the_hash_space() {
+    use v1::ShardFilterType as Type;
+    let fixture = Fixture::with_stream("orders", 1).await;
+    let begun_ms = fixture.engine.now_ms();
+    fixture.clock.advance(Duration::from_secs(10));
+    let split = v1::SplitShardRequest {
+        stream_name: "orders".to_owned(),
+        shard_to_split: "0".to_owned(),
+        new_starting_hash_key: "7000".to_owned(),
+        ..Default::default()
+    };
+    fixture.ops.split_shard(split).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(10));
+    let list = |r#type: Type, timestamp_ms| {
+        let request = v1::ListShardsRequest {
+            stream_name: "orders".to_owned(),
+            shard_filter: Some(v1::ShardFilter {
+                r#type: r#type.into(),
+                timestamp_ms,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let listed = fixture.ops.list_shards(request).unwrap().shards;
+        listed.into_iter().map(|shard| shard.shard_id[19..].to_owned()).collect::<Vec<_>>().concat()
+    };
+    for ms in (0..20_000).step_by(250) {
+        let listed = list(Type::AtTimestamp, Some(begun_ms + ms));
+        let expected = if ms <= 10_000 { "0" } else { "12" };
+        assert_eq!(listed, expected, "{ms}");
+        let from = if ms <= 10_000 { "012" } else { "12" };
+        assert_eq!(list(Type::FromTimestamp, Some(begun_ms + ms)), from, "{ms}");
+    }
+    assert_eq!(list(Type::AtTrimHorizon, None), "0");
+    assert_eq!(list(Type::AtLatest, None), "12");
+    assert_eq!(list(Type::FromTrimHorizon, None), "012");
 }
 
 #[tokio::test(flavor = "multi_thread")]

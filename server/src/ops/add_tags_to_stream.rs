@@ -1,0 +1,20 @@
+//! AddTagsToStream.
+
+use anabranch_proto::v1::{AddTagsToStreamRequest, AddTagsToStreamResponse};
+
+use super::resource::{Attached, Resource};
+use super::{Ops, Result, tags};
+
+impl Ops {
+    /// Adds tags to a stream, or overwrites the values of those that it has.
+    pub async fn add_tags_to_stream(
+        &self,
+        request: AddTagsToStreamRequest,
+    ) -> Result<AddTagsToStreamResponse> {
+        let stream = self.named_stream(&request)?;
+        let added = tags::some_checked(request.tags)?;
+        let add = move |attached: Attached<'_>| tags::add(attached.tags, added);
+        self.change_resource(Resource::Stream(stream), add).await?;
+        Ok(AddTagsToStreamResponse {})
+    }
+}

@@ -1,0 +1,20 @@
+//! GetResourcePolicy.
+
+use anabranch_proto::v1::{GetResourcePolicyRequest, GetResourcePolicyResponse};
+
+use super::{Ops, Result};
+
+/// The policy of a resource that has none.
+const NO_POLICY: &str = "{}";
+
+impl Ops {
+    /// Gives the policy of a stream or a consumer as it was put.
+    pub fn get_resource_policy(
+        &self,
+        request: GetResourcePolicyRequest,
+    ) -> Result<GetResourcePolicyResponse> {
+        let policy = self.resource(&request.resource_arn)?.policy();
+        let policy = policy.unwrap_or_else(|| NO_POLICY.to_owned());
+        Ok(GetResourcePolicyResponse { policy })
+    }
+}

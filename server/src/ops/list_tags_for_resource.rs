@@ -1,0 +1,16 @@
+//! ListTagsForResource.
+
+use anabranch_proto::v1::{ListTagsForResourceRequest, ListTagsForResourceResponse};
+
+use super::{Ops, Result, tags};
+
+impl Ops {
+    /// Lists the tags of a stream or a consumer by key.
+    pub fn list_tags_for_resource(
+        &self,
+        request: ListTagsForResourceRequest,
+    ) -> Result<ListTagsForResourceResponse> {
+        let resource = self.resource(&request.resource_arn)?;
+        Ok(ListTagsForResourceResponse { tags: tags::shown(&resource.tags()) })
+    }
+}

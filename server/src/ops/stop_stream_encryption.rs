@@ -1,0 +1,17 @@
+//! StopStreamEncryption.
+
+use anabranch_proto::v1::{StopStreamEncryptionRequest, StopStreamEncryptionResponse};
+
+use super::{Ops, Result, encryption};
+
+impl Ops {
+    /// Leaves a stream unencrypted, as every stream is: no key service is configured.
+    pub fn stop_stream_encryption(
+        &self,
+        request: StopStreamEncryptionRequest,
+    ) -> Result<StopStreamEncryptionResponse> {
+        encryption::check(request.encryption_type, &request.key_id)?;
+        self.active_stream(&request)?;
+        Ok(StopStreamEncryptionResponse {})
+    }
+}

@@ -1,0 +1,39 @@
+//! UpdateStreamMode.
+
+use anabranch_engine::settings::StreamMode;
+use anabranch_proto::v1::{UpdateStreamModeRequest, UpdateStreamModeResponse};
+
+use super::{OpError, Ops, Result, settings};
+
+impl Ops {
+    /// Changes who decides how many shards a stream has. The shards that it has stay as they are.
+    pub async fn update_stream_mode(
+        &self,
+        request: UpdateStreamModeRequest,
+    ) -> Result<UpdateStreamModeResponse> {
+        let mode = settings::mode(request.stream_mode)?
+            .ok_or_else(|| OpError::invalid("stream_mode", "is missing"))?;
+        let warm = request.warm_throughput_mibps;
+        let warm = warm.map(|mib_s| self.warm_throughput(mode, mib_s)).transpose()?;
+        let stream = self.active_stream(&request)?;
+        if stream.settings().mode != mode {
+            match mode {
+                StreamMode::OnDemand => self.check_on_demand_quota()?,
+                StreamMode::Provisioned => {
+                    self.check_shard_quota(stream.shards().open().len() as u32)?;
+                }
+            }
+        }
+        self.change_stream(&stream, move |settings| {
+            settings::check_distribution(mode, settings.distribution)?;
+            settings.mode = mode;
+            settings.warm_throughput_mib_s = match (mode, warm) {
+                (StreamMode::Provisioned, _) => 0,
+                (StreamMode::OnDemand, warm) => warm.unwrap_or(settings.warm_throughput_mib_s),
+            };
+            Ok(())
+        })
+        .await?;
+        Ok(UpdateStreamModeResponse {})
+    }
+}
