@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use self::choice::{Durability, LogFormat, LogLevel, Quotas, ReadMode};
+pub use self::choice::{ControlDelays, Durability, LogFormat, LogLevel, Quotas, ReadMode};
 pub use self::error::ConfigError;
 pub use self::layer::Layer;
 pub use self::new_stream::NewStream;
@@ -46,6 +46,8 @@ pub struct Config {
     pub read_mode: ReadMode,
     /// Which limits hold where a stream has none of its own.
     pub quotas: Quotas,
+    /// For how long streams are shown in a status in which they are not any more.
+    pub control_delays: ControlDelays,
     /// MiB that requests may hold in memory until they are answered, all together: 16 at least,
     /// 128 by default. A call that finds too little left is throttled and may try again.
     pub request_mib: u32,
@@ -73,6 +75,7 @@ impl Config {
             durability: Durability::Fsync,
             read_mode: ReadMode::Mmap,
             quotas: Quotas::Open,
+            control_delays: ControlDelays::None,
             request_mib: REQUEST_MIB_DEFAULT,
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
@@ -122,6 +125,7 @@ pub fn resolve(
         durability: pick!(durability),
         read_mode: pick!(read_mode),
         quotas: pick!(quotas),
+        control_delays: pick!(control_delays),
         request_mib: pick!(request_mib),
         account_id: pick!(account_id),
         region: pick!(region),

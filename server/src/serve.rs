@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, Status};
 use crate::aws::arn::Owner;
-use crate::config::{Config, NewStream};
+use crate::config::{Config, ControlDelays, NewStream};
 use crate::dispatch::Dispatch;
 use crate::grpc;
 use crate::net::{BindError, OpenPort, Port};
@@ -103,7 +103,8 @@ pub async fn start_in(
     let durability = config.durability.into();
     let request_bytes_max = config.request_mib as usize * (1 << 20);
     let quotas = config.quotas.into();
-    let options = OpsOptions { owner, durability, quotas, request_bytes_max };
+    let has_control_delays = config.control_delays == ControlDelays::Aws;
+    let options = OpsOptions { owner, durability, quotas, has_control_delays, request_bytes_max };
     let ops = Ops::new(engine.clone(), options);
     let grpc = grpc::routes(Arc::clone(&ops)).await;
     let health = grpc.health();

@@ -36,6 +36,16 @@ pub enum Quotas {
     Aws,
 }
 
+/// For how long control operations are shown to be under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlDelays {
+    /// For as long as they are
+    None,
+    /// For some seconds, as by the real service
+    Aws,
+}
+
 /// The least severe log lines that are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,7 +91,7 @@ macro_rules! text_of_value_enum {
     )*};
 }
 
-text_of_value_enum!(Durability ReadMode Quotas LogLevel LogFormat);
+text_of_value_enum!(Durability ReadMode Quotas ControlDelays LogLevel LogFormat);
 
 impl From<Durability> for anabranch_engine::Durability {
     fn from(durability: Durability) -> Self {

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::environment::Environment;
-use super::{ConfigError, Durability, LogFormat, LogLevel, NewStream, Quotas, ReadMode};
+use super::{
+    ConfigError, ControlDelays, Durability, LogFormat, LogLevel, NewStream, Quotas, ReadMode,
+};
 
 /// The keys of the file; a variable's name is `ANABRANCH_` and the key in capitals.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "data",
     "listen",
     "admin_listen",
     "durability",
     "read_mode",
     "quotas",
+    "control_delays",
     "request_mib",
     "account_id",
     "region",
@@ -55,6 +58,11 @@ pub struct Layer {
     /// Limits beside those of size, where a stream has none of its own [default: open]
     #[arg(long, value_enum)]
     pub(super) quotas: Option<Quotas>,
+
+    /// For how long streams are CREATING, UPDATING and DELETING: `aws` imitates the real service
+    /// [default: none]
+    #[arg(long, value_enum)]
+    pub(super) control_delays: Option<ControlDelays>,
 
     /// Memory for requests that are not answered yet, all together [default: 128]
     #[arg(long, value_name = "MIB")]
@@ -99,6 +107,7 @@ impl Layer {
             durability: environment.value("ANABRANCH_DURABILITY")?,
             read_mode: environment.value("ANABRANCH_READ_MODE")?,
             quotas: environment.value("ANABRANCH_QUOTAS")?,
+            control_delays: environment.value("ANABRANCH_CONTROL_DELAYS")?,
             request_mib: environment.value("ANABRANCH_REQUEST_MIB")?,
             account_id: environment.value("ANABRANCH_ACCOUNT_ID")?,
             region: environment.value("ANABRANCH_REGION")?,

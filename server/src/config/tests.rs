@@ -68,6 +68,7 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         ("durability", "os"),
         ("read_mode", "pread"),
         ("quotas", "aws"),
+        ("control_delays", "aws"),
         ("request_mib", "64"),
         ("account_id", "123456789012"),
         ("region", "eu-west-1"),

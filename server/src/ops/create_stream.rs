@@ -1,8 +1,9 @@
 //! CreateStream.
 
-use anabranch_engine::StreamSettings;
+use anabranch_engine::error::Error;
 use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
 use anabranch_engine::settings::StreamMode;
+use anabranch_engine::{Engine, StreamSettings};
 use anabranch_proto::v1::{CreateStreamRequest, CreateStreamResponse};
 
 use super::{OpError, Ops, Result, names, settings, tags};
@@ -41,7 +42,12 @@ impl Ops {
                 StreamMode::OnDemand => self.check_on_demand_quota()?,
             }
         }
-        self.blocking(move |engine| engine.create_stream(&name, shard_count, settings)).await?;
+        if self.deleting(&name).is_some() {
+            return Err(Error::StreamExists { name }.into());
+        }
+        let create = move |engine: &Engine| engine.create_stream(&name, shard_count, settings);
+        let stream = self.blocking(create).await?;
+        self.show_creating(&stream);
         Ok(CreateStreamResponse {})
     }
 

@@ -22,7 +22,9 @@ impl Ops {
                 .with("stream_name", name.as_str())
                 .with("consumers", consumers.to_string()));
         }
+        let (name, described) = (stream.name().clone(), self.description(&stream));
         self.blocking(move |engine| engine.delete_stream(stream.name())).await?;
+        self.show_deleting(&name, described);
         Ok(DeleteStreamResponse {})
     }
 }

@@ -10,14 +10,6 @@ use anabranch_proto::v1;
 use super::shard_filter::ShardLife;
 use super::{Ops, settings};
 
-/// A stream that is being made or deleted is never seen.
-pub(super) fn status(stream: &Stream) -> v1::StreamStatus {
-    match stream.is_updating() {
-        true => v1::StreamStatus::Updating,
-        false => v1::StreamStatus::Active,
-    }
-}
-
 /// Who decides how many shards a stream has.
 pub(super) fn mode(stream: &Stream) -> i32 {
     settings::shown_mode(stream.settings().mode).into()

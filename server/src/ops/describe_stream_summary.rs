@@ -24,7 +24,7 @@ impl Ops {
             stream_description_summary: Some(StreamDescriptionSummary {
                 stream_name: stream.name().as_str().to_owned(),
                 stream_arn: self.owner.stream_arn(stream.name()),
-                stream_status: describe::status(&stream).into(),
+                stream_status: self.status(&stream).into(),
                 stream_mode: describe::mode(&stream),
                 retention_period_hours: stream.retention_hours(),
                 stream_creation_timestamp_ms: stream.created_ms(),

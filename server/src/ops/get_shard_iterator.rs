@@ -3,6 +3,7 @@
 use anabranch_proto::v1::{GetShardIteratorRequest, GetShardIteratorResponse};
 
 use super::iterator::ShardIterator;
+use super::names::NamesStream;
 use super::start::{Start, StartFields};
 use super::{OpError, Ops, Result};
 
@@ -19,7 +20,7 @@ impl Ops {
         &self,
         request: GetShardIteratorRequest,
     ) -> Result<GetShardIteratorResponse> {
-        let stream = self.named_stream(&request)?;
+        let stream = self.stream(request.stream_fields())?;
         let shard = self.shard(&stream, &request.shard_id)?;
         let start = Start {
             iterator_type: request.shard_iterator_type,

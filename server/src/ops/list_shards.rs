@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::{Shard, Stream};
-use anabranch_proto::v1::{ListShardsRequest, ListShardsResponse};
+use anabranch_proto::v1::{self, ListShardsRequest, ListShardsResponse};
 
 use super::names::NamesStream;
 use super::shard_filter::{ShardFilter, ShardPageEnd};
@@ -65,6 +65,10 @@ impl Ops {
         }
         let stream = self.named_stream(request)?;
         self.check_creation(&stream, request.stream_creation_timestamp_ms)?;
+        let status = self.status(&stream);
+        if status == v1::StreamStatus::Creating {
+            return Err(self.not_active(&stream, status));
+        }
         let start = request.exclusive_start_shard_id.as_deref();
         let start = start.map(|text| names::shard_id("exclusive_start_shard_id", text));
         let filter = request.shard_filter.as_ref().map(ShardFilter::of_request).transpose()?;

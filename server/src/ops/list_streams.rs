@@ -29,7 +29,7 @@ impl Ops {
         let summary = |stream: &Stream| StreamSummary {
             stream_name: stream.name().as_str().to_owned(),
             stream_arn: self.owner.stream_arn(stream.name()),
-            stream_status: describe::status(stream).into(),
+            stream_status: self.status(stream).into(),
             stream_mode: describe::mode(stream),
             stream_creation_timestamp_ms: stream.created_ms(),
         };

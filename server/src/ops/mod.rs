@@ -61,6 +61,7 @@ mod shard_filter;
 mod split_shard;
 mod start;
 mod start_stream_encryption;
+mod statuses;
 mod stop_stream_encryption;
 mod subscribe_to_shard;
 mod tag_resource;
@@ -88,6 +89,7 @@ pub use self::kind::Kind;
 pub use self::names::StreamFields;
 pub(crate) use self::request_memory::{RequestMemory, Share};
 use self::seal::Seal;
+use self::statuses::Statuses;
 use self::waiting_room::WaitingRoom;
 use crate::aws::arn::Owner;
 use crate::metrics::Metrics;
@@ -102,6 +104,9 @@ pub struct OpsOptions {
     pub durability: Durability,
     /// Which limits hold where a stream has none of its own.
     pub quotas: QuotaProfile,
+    /// Whether streams are shown CREATING, UPDATING and DELETING for as long as by the real
+    /// service.
+    pub has_control_delays: bool,
     /// Bytes that requests may hold in memory until they are answered, all together. A call that
     /// finds too few left is throttled, unless it is small: 64 KiB are given to each.
     pub request_bytes_max: usize,
@@ -112,6 +117,7 @@ pub struct Ops {
     engine: Engine,
     owner: Owner,
     quotas: QuotaProfile,
+    statuses: Statuses,
     seal: Seal,
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
@@ -127,6 +133,7 @@ impl Ops {
         Arc::new(Ops {
             owner: options.owner,
             quotas: options.quotas,
+            statuses: Statuses::new(options.has_control_delays),
             seal: Seal::new(engine.iterator_key()),
             subscriptions: Arc::default(),
             metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),

@@ -12,7 +12,7 @@ use anabranch_engine::ids::{ConsumerName, ShardId, StreamName};
 use anabranch_engine::{Consumer, Shard, Stream};
 use anabranch_proto::v1;
 
-use super::{Kind, OpError, Ops, Result, describe};
+use super::{Kind, OpError, Ops, Result};
 use crate::aws::arn;
 
 /// The fields by which a request names a stream; empty ones are not given.
@@ -119,7 +119,7 @@ pub(super) struct ConsumerFields<'a> {
 impl Ops {
     /// The stream that a request names.
     pub(super) fn named_stream(&self, request: &impl NamesStream) -> Result<Arc<Stream>> {
-        self.stream(request.stream_fields())
+        self.stream_of_name(&request.stream_fields().stream_name()?)
     }
 
     /// The stream that a request names and wants to change: it must be ACTIVE.
@@ -131,7 +131,7 @@ impl Ops {
 
     /// Refuses a stream that is being made, changed or deleted.
     pub(super) fn check_active(&self, stream: &Stream) -> Result<()> {
-        let status = describe::status(stream);
+        let status = self.status(stream);
         if status == v1::StreamStatus::Active {
             return Ok(());
         }
@@ -148,21 +148,27 @@ impl Ops {
             .with("stream_status", state)
     }
 
-    /// The stream that these fields name.
+    /// The stream that these fields name, for its records: it is not to be found before it is
+    /// ACTIVE.
     pub fn stream(&self, fields: StreamFields<'_>) -> Result<Arc<Stream>> {
-        self.stream_of_name(&fields.stream_name()?)
+        let stream = self.stream_of_name(&fields.stream_name()?)?;
+        match self.status(&stream) {
+            v1::StreamStatus::Creating => Err(self.no_such_stream(stream.name())),
+            _ => Ok(stream),
+        }
     }
 
     /// The stream of that name.
     pub(super) fn stream_of_name(&self, name: &StreamName) -> Result<Arc<Stream>> {
         self.engine.stream(name).map_err(|error| match error {
-            Error::StreamNotFound { .. } => {
-                let account = &self.owner.account;
-                let message = format!("Stream {name} under account {account} not found.");
-                OpError::new(Kind::ResourceNotFound, message).with("stream_name", name.as_str())
-            }
+            Error::StreamNotFound { .. } => self.no_such_stream(name),
             error => error.into(),
         })
+    }
+
+    fn no_such_stream(&self, name: &StreamName) -> OpError {
+        let message = format!("Stream {name} under account {} not found.", self.owner.account);
+        OpError::new(Kind::ResourceNotFound, message).with("stream_name", name.as_str())
     }
 
     /// The shard of that id.

@@ -7,13 +7,14 @@ use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
 
 use super::batch::Batch;
+use super::names::NamesStream;
 use super::put::put;
 use super::{Kind, OpError, Ops, Result};
 
 impl Ops {
     /// Puts one record.
     pub async fn put_record(&self, request: PutRecordRequest) -> Result<PutRecordResponse> {
-        let stream = self.named_stream(&request)?;
+        let stream = self.stream(request.stream_fields())?;
         let explicit_hash_key = request.explicit_hash_key.as_deref();
         let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
         batch.check(&stream.settings())?;

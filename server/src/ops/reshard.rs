@@ -73,6 +73,9 @@ impl Ops {
     ) -> Result<()> {
         let to_change = Arc::clone(&stream);
         let made = self.blocking(move |engine| Ok(engine.reshard(&to_change, &steps))).await?;
+        if made.is_ok() {
+            self.show_updating(&stream);
+        }
         made.map_err(|error| match error {
             // Another call was quicker.
             Error::ShardClosed { shard } => self.not_eligible(&stream, field, shard),

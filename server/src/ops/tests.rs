@@ -10,6 +10,7 @@ mod puts;
 mod reads;
 mod reshards;
 mod settings;
+mod statuses;
 mod streams;
 mod subscriptions;
 
@@ -41,7 +42,8 @@ fn open(data: &Path, clock: &Arc<ManualClock>, quotas: QuotaProfile) -> (Arc<Ops
     let durability = Durability::Fsync;
     let request_bytes_max = 128 << 20;
     let owner = Owner::default();
-    let options = OpsOptions { owner, durability, quotas, request_bytes_max };
+    let has_control_delays = false;
+    let options = OpsOptions { owner, durability, quotas, has_control_delays, request_bytes_max };
     let ops = Ops::new(engine.clone(), options);
     (ops, engine)
 }
@@ -58,6 +60,14 @@ impl Fixture {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
         let (ops, engine) = open(data.path(), &clock, quotas);
         Fixture { ops, engine, clock, data }
+    }
+
+    /// A server that shows the real service's delays.
+    pub(crate) fn with_control_delays() -> Fixture {
+        let mut fixture = Fixture::new();
+        let ops = Arc::get_mut(&mut fixture.ops).expect("nobody else has it yet");
+        ops.statuses = Statuses::new(true);
+        fixture
     }
 
     /// Opens the directory again, after the engine was shut down.

@@ -37,6 +37,7 @@ impl Server {
             owner: Owner::default(),
             durability: world.durability,
             quotas: anabranch_engine::settings::QuotaProfile::Open,
+            has_control_delays: false,
             request_bytes_max: 1 << 20,
         };
         let ops = Ops::new(engine.clone(), options);

@@ -32,6 +32,7 @@ fn server() -> &'static Server {
             owner: Owner::default(),
             durability: world.durability,
             quotas: anabranch_engine::settings::QuotaProfile::Open,
+            has_control_delays: false,
             request_bytes_max: 1 << 20,
         };
         let ops = Ops::new(engine, options);
