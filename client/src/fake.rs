@@ -37,11 +37,23 @@ pub(crate) struct Orders {
     pub(crate) damage: Option<(u64, u64)>,
     /// While set, Produce requests wait, and the answers with them.
     pub(crate) hold: bool,
+    /// The shards that were open at any time that is asked for, by index.
+    pub(crate) open_at: Vec<usize>,
+}
+
+/// A shard: open until it is split or merged, and there until it expires.
+#[derive(Debug, Default)]
+struct FakeShard {
+    records: Vec<v1::Record>,
+    /// Indexes.
+    parents: Vec<usize>,
+    is_closed: bool,
+    is_expired: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    streams: BTreeMap<String, Vec<Vec<v1::Record>>>,
+    streams: BTreeMap<String, Vec<FakeShard>>,
     consumers: BTreeSet<(String, String)>,
     retention: HashMap<String, u32>,
     orders: Orders,
@@ -100,7 +112,7 @@ impl Fake {
     /// The data of a shard's records.
     pub(crate) fn data(&self, stream: &str, shard: usize) -> Vec<String> {
         let state = self.state();
-        let records = state.streams[stream][shard].iter();
+        let records = state.streams[stream][shard].records.iter();
         records.map(|record| String::from_utf8_lossy(&record.data).into_owned()).collect()
     }
 
@@ -112,7 +124,7 @@ impl Fake {
     /// Puts a record directly.
     pub(crate) fn append(&self, stream: &str, shard: usize, key: &str, data: &[u8]) {
         let mut state = self.state();
-        let records = &mut state.streams.get_mut(stream).unwrap()[shard];
+        let records = &mut state.streams.get_mut(stream).unwrap()[shard].records;
         let sequence_number = records.len() as u64 + 1;
         records.push(v1::Record {
             sequence_number,
@@ -124,11 +136,34 @@ impl Fake {
         self.changed.send_modify(|version| *version += 1);
     }
 
+    /// Closes shards and opens as many children of theirs.
+    pub(crate) fn reshard(&self, stream: &str, parents: &[usize], children: usize) {
+        let mut state = self.state();
+        let shards = state.streams.get_mut(stream).unwrap();
+        for parent in parents {
+            shards[*parent].is_closed = true;
+        }
+        let child = || FakeShard { parents: parents.to_vec(), ..FakeShard::default() };
+        shards.extend((0..children).map(|_| child()));
+        drop(state);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Forgets a closed shard, as a server does when its last record has expired.
+    pub(crate) fn expire(&self, stream: &str, shard: usize) {
+        self.state().streams.get_mut(stream).unwrap()[shard].is_expired = true;
+        self.changed.send_modify(|version| *version += 1);
+    }
+
     fn place(&self, stream: &str, entry: &v1::PutRecordsRequestEntry) -> (u64, u32) {
-        let shard_count = self.state().streams[stream].len();
-        let shard = entry.partition_key.len() % shard_count;
+        let open: Vec<usize> = {
+            let state = self.state();
+            let shards = state.streams[stream].iter().enumerate();
+            shards.filter(|(_, shard)| !shard.is_closed).map(|(index, _)| index).collect()
+        };
+        let shard = open[entry.partition_key.len() % open.len()];
         self.append(stream, shard, &entry.partition_key, &entry.data);
-        let count = self.state().streams[stream][shard].len();
+        let count = self.state().streams[stream][shard].records.len();
         (count as u64, shard as u32)
     }
 
@@ -166,8 +201,7 @@ impl Fake {
         at: &v1::StartingPosition,
     ) -> Result<usize, Status> {
         let state = self.state();
-        let shards = state.streams.get(stream).ok_or_else(not_found)?;
-        let records = shards.get(shard).ok_or_else(not_found)?;
+        let records = &state.shard(stream, shard)?.records;
         let number = at.sequence_number.unwrap_or_default() as usize;
         Ok(match at.r#type() {
             Type::TrimHorizon => 0,
@@ -185,14 +219,15 @@ impl Fake {
     /// A page from an index: the records, the next index and how far behind that is.
     fn page(&self, stream: &str, shard: usize, from: usize, limit: usize) -> Result<Page, Status> {
         let state = self.state();
-        let shards = state.streams.get(stream).ok_or_else(not_found)?;
-        let all = &shards[shard];
+        let shard_index = shard;
+        let shard = state.shard(stream, shard_index)?;
+        let all = &shard.records;
         let limit = limit.min(state.orders.page_records.unwrap_or(limit));
         let mut end = (from + limit).min(all.len()).max(from);
         if let Some((first_lost, next_readable)) = state.orders.damage {
             let lost = first_lost as usize - 1..next_readable as usize - 1;
             if lost.contains(&from) {
-                let next = format!("{stream}/{shard}/{}", lost.end);
+                let next = format!("{stream}/{shard_index}/{}", lost.end);
                 return Err(refusal(
                     Code::DataLoss,
                     "DataLossException",
@@ -209,10 +244,12 @@ impl Fake {
                 end = end.min(lost.start);
             }
         }
+        let is_end = shard.is_closed && end >= all.len();
         Ok(Page {
             records: all[from.min(all.len())..end.min(all.len())].to_vec(),
             next: end,
             behind_ms: all.len().saturating_sub(end) as u64,
+            children: is_end.then(|| state.children(stream, shard_index)),
         })
     }
 }
@@ -221,6 +258,31 @@ struct Page {
     records: Vec<v1::Record>,
     next: usize,
     behind_ms: u64,
+    /// At the end of a closed shard.
+    children: Option<Vec<v1::ChildShard>>,
+}
+
+impl State {
+    fn shard(&self, stream: &str, index: usize) -> Result<&FakeShard, Status> {
+        let shards = self.streams.get(stream).ok_or_else(not_found)?;
+        shards.get(index).filter(|shard| !shard.is_expired).ok_or_else(not_found)
+    }
+
+    fn children(&self, stream: &str, index: usize) -> Vec<v1::ChildShard> {
+        let shards = self.streams[stream].iter().enumerate();
+        shards
+            .filter(|(_, child)| child.parents.contains(&index))
+            .map(|(child_index, child)| v1::ChildShard {
+                shard_id: shard_id(child_index),
+                parent_shards: child.parents.iter().copied().map(shard_id).collect(),
+                hash_key_range: None,
+            })
+            .collect()
+    }
+}
+
+fn shard_id(index: usize) -> String {
+    format!("shardId-{index:012}")
 }
 
 fn shard_index(shard_id: &str) -> Result<usize, Status> {
@@ -242,7 +304,7 @@ impl Streams for Fake {
         if state.streams.contains_key(&request.stream_name) {
             return Err(refusal(Code::AlreadyExists, "ResourceInUseException", &[]));
         }
-        let shards = vec![Vec::new(); request.shard_count as usize];
+        let shards = (0..request.shard_count).map(|_| FakeShard::default()).collect();
         state.streams.insert(request.stream_name, shards);
         Ok(Response::new(v1::CreateStreamResponse::default()))
     }
@@ -266,7 +328,7 @@ impl Streams for Fake {
         let retention = state.retention.get(&stream_name).copied();
         Ok(Response::new(v1::DescribeStreamSummaryResponse {
             stream_description_summary: Some(v1::StreamDescriptionSummary {
-                open_shard_count: shards.len() as u32,
+                open_shard_count: shards.iter().filter(|shard| !shard.is_closed).count() as u32,
                 retention_period_hours: retention.unwrap_or(24),
                 stream_status: v1::StreamStatus::Active.into(),
                 stream_name,
@@ -297,14 +359,25 @@ impl Streams for Fake {
         &self,
         request: Request<v1::ListShardsRequest>,
     ) -> Reply<v1::ListShardsResponse> {
+        let request = request.into_inner();
         let state = self.state();
-        let shards = state.streams.get(&request.into_inner().stream_name);
-        let shard =
-            |index| v1::Shard { shard_id: format!("shardId-{index:012}"), ..Default::default() };
-        Ok(Response::new(v1::ListShardsResponse {
-            shards: (0..shards.ok_or_else(not_found)?.len()).map(shard).collect(),
-            next_token: None,
-        }))
+        let shards = state.streams.get(&request.stream_name).ok_or_else(not_found)?;
+        let listed = shards.iter().enumerate().filter(|(_, shard)| !shard.is_expired);
+        let listed = listed.filter(|(index, _)| {
+            request.shard_filter.is_none() || state.orders.open_at.contains(index)
+        });
+        let shards = listed.map(|(index, shard)| v1::Shard {
+            shard_id: shard_id(index),
+            parent_shard_id: shard.parents.first().copied().map(shard_id),
+            adjacent_parent_shard_id: shard.parents.get(1).copied().map(shard_id),
+            sequence_number_range: Some(v1::SequenceNumberRange {
+                starting_sequence_number: 0,
+                ending_sequence_number: shard.is_closed.then_some(shard.records.len() as u64),
+            }),
+            is_open: !shard.is_closed,
+            ..v1::Shard::default()
+        });
+        Ok(Response::new(v1::ListShardsResponse { shards: shards.collect(), next_token: None }))
     }
 
     async fn increase_stream_retention_period(
@@ -412,15 +485,16 @@ impl Streams for Fake {
         let limit = request.limit.unwrap_or(10_000) as usize;
         let mut changed = self.changed.subscribe();
         let mut page = self.page(stream, shard, from, limit)?;
-        while page.records.is_empty() && request.wait_ms.is_some() {
+        while page.records.is_empty() && request.wait_ms.is_some() && page.children.is_none() {
             changed.changed().await.unwrap();
             page = self.page(stream, shard, from, limit)?;
         }
+        let next = format!("{stream}/{shard}/{}", page.next);
         Ok(Response::new(v1::GetRecordsResponse {
             records: page.records,
-            next_shard_iterator: format!("{stream}/{shard}/{}", page.next),
+            next_shard_iterator: if page.children.is_some() { String::new() } else { next },
             millis_behind_latest: page.behind_ms,
-            child_shards: Vec::new(),
+            child_shards: page.children.unwrap_or_default(),
         }))
     }
 
@@ -468,17 +542,19 @@ impl Streams for Fake {
                         Ok(page) => page,
                         Err(status) => return Some((Err(status), None)),
                     };
-                    if page.records.is_empty() && !is_first {
+                    if page.records.is_empty() && !is_first && page.children.is_none() {
                         changed.changed().await.ok()?;
                         continue;
                     }
+                    let is_end = page.children.is_some();
                     let event = v1::SubscribeToShardEvent {
                         records: page.records,
-                        continuation_sequence_number: page.next as u64,
+                        continuation_sequence_number: if is_end { 0 } else { page.next as u64 },
                         millis_behind_latest: page.behind_ms,
-                        child_shards: Vec::new(),
+                        child_shards: page.children.unwrap_or_default(),
                     };
-                    return Some((Ok(event), Some((fake, stream, page.next, false))));
+                    let open = (!is_end).then_some((fake, stream, page.next, false));
+                    return Some((Ok(event), open));
                 }
             },
         );

@@ -7,7 +7,8 @@
 //!   pipelined `Produce` call. Every record has its own outcome, memory is bounded, and what
 //!   is throttled or loses its connection is put again.
 //! - A [`Reader`] reads one shard or all of them, by pull or by push, as a `Stream` of
-//!   batches. It keeps its place over restarts of the server and over damage.
+//!   batches. It keeps its place over restarts of the server and over damage, and goes on with
+//!   the children of shards that are split or merged.
 //!
 //! ```no_run
 //! use anabranch_client::{Client, Item, Position, Record};
@@ -27,6 +28,7 @@
 //!     match item? {
 //!         Item::Batch(batch) => println!("{}: {} records", batch.shard_id, batch.records.len()),
 //!         Item::Damage(damage) => eprintln!("{}: {}", damage.shard_id, damage.loss),
+//!         Item::End(end) => println!("{} is at its end", end.shard_id),
 //!     }
 //! }
 //! # Ok(())
@@ -50,7 +52,7 @@ pub mod retry;
 pub use anabranch_proto::v1;
 
 pub use client::{Client, ClientBuilder};
-pub use consumer::{Batch, Damage, Item, Position, Reader, ReaderBuilder};
+pub use consumer::{Batch, Damage, Item, Position, Reader, ReaderBuilder, ShardEnd};
 pub use error::{DataLoss, Error, Result};
 pub use producer::{BatchTicket, Placed, Producer, ProducerBuilder, ProducerStats, Record, Ticket};
 pub use retry::{Backoff, RetryPolicy};

@@ -1,6 +1,7 @@
 //! `anabranch tail`: the records of a stream on standard output, as they come.
 //!
-//! All shards are read at the same time, and the order of each is kept. Output is buffered
+//! All shards are read at the same time, and the order of each is kept; children of a shard that
+//! was split or merged come behind it. Output is buffered
 //! while there is more to write and flushed as soon as there is not. A standard output that
 //! is gone ends the command quietly. Damage is told on standard error, and is in the exit
 //! code.
@@ -17,7 +18,7 @@ use super::failure::{Failure, warn};
 use super::start::Start;
 use super::write::{Layout, Pattern};
 use super::{DAMAGE, DONE, Global, connect};
-use crate::consumer::{Item, Reader};
+use crate::consumer::{Item, Reader, ShardEnd};
 use crate::error::{Error, Result as ClientResult};
 
 /// Bytes of output gathered before they are written.
@@ -34,7 +35,7 @@ pub struct TailArguments {
     #[arg(long, value_name = "POSITION", default_value = "latest", value_parser = Start::parse)]
     from: Start,
 
-    /// Read this shard only
+    /// Read this shard only, up to its end if it is closed
     #[arg(long, value_name = "SHARD")]
     shard: Option<String>,
 
@@ -117,12 +118,14 @@ pub(super) async fn run(arguments: TailArguments, global: &Global) -> Result<i32
     }
     let reader = builder.start().await?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
+    let is_one_shard = arguments.shard.is_some();
     let mut tail = Tail {
         reader,
         stream: stream.clone(),
         layout: arguments.layout(),
         grep: arguments.grep,
         out,
+        is_one_shard,
         damage: 0,
     };
     match tail.everything().await {
@@ -136,6 +139,12 @@ pub(super) async fn run(arguments: TailArguments, global: &Global) -> Result<i32
         }
         Err(TailError::Client(error)) => Err(error.into()),
     }
+}
+
+/// Why `tail --shard` stops, and what to read next.
+fn end_in_words(end: &ShardEnd) -> String {
+    let children: Vec<&str> = end.children.iter().map(|child| child.shard_id.as_str()).collect();
+    format!("{} is closed and at its end; it goes on in {}", end.shard_id, children.join(" and "))
 }
 
 enum TailError {
@@ -155,6 +164,8 @@ struct Tail<W: Write> {
     layout: Layout,
     grep: Option<Regex>,
     out: W,
+    /// Whether only one shard is read, and not its children.
+    is_one_shard: bool,
     /// Damaged ranges met.
     damage: u64,
 }
@@ -198,6 +209,9 @@ impl<W: Write> Tail<W> {
                 self.damage += 1;
                 warn(&format!("{}: {}; reading goes on", damage.shard_id, damage.loss));
             }
+            // A reader of all shards goes on with the children, and nobody has to know.
+            Item::End(end) if self.is_one_shard => eprintln!("{}", end_in_words(&end)),
+            Item::End(_) => {}
         }
         Ok(())
     }
@@ -224,6 +238,7 @@ mod tests {
             layout: Layout::Raw,
             grep: grep.map(|text| Regex::new(text).unwrap()),
             out,
+            is_one_shard: false,
             damage: 0,
         };
         (tail.everything().await, tail)

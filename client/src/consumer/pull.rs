@@ -1,9 +1,11 @@
 //! Reading by GetRecords: page after page, with a long poll at the tip.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anabranch_proto::v1;
 
+use super::builder::LONG_POLLS_MAX;
 use super::shard::{Done, ShardReader, Then};
 use crate::error::{Error, Result};
 
@@ -31,9 +33,9 @@ impl ShardReader {
             };
             // A turn lasts until the page is handed over, so that the pages in memory are as
             // many as there are turns, and not as many as there are shards.
-            let turn = match &plan.turns {
-                Some(turns) => Some(turns.acquire().await.map_err(|_| Done::Dropped)?),
-                None => None,
+            let turn = match plan.active.load(Ordering::Relaxed) > LONG_POLLS_MAX {
+                true => Some(plan.turns.acquire().await.map_err(|_| Done::Dropped)?),
+                false => None,
             };
             let waits = turn.is_none() && self.tip.is_none();
             let request = v1::GetRecordsRequest {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anabranch_proto::v1;
 use tokio::sync::mpsc;
 
+use super::builder::{Mode, Plan};
 use super::tip::Tip;
-use super::{Batch, Mode, Plan, Position};
+use super::{Batch, Position};
 use crate::error::{DataLoss, Error, Result};
 use crate::retry::Retry;
 
@@ -18,6 +19,11 @@ pub(super) enum Event {
     /// The shard, or its part below the tip, has been read.
     Ended(Vec<v1::ChildShard>),
     Failed(Error),
+    /// All shards of the stream, which the reader asked for, and not one that is read.
+    Found {
+        look: u64,
+        found: Result<Vec<v1::Shard>>,
+    },
 }
 
 /// Why a shard reader is done.
@@ -56,19 +62,12 @@ pub(super) struct ShardReader {
 impl ShardReader {
     pub(super) fn new(
         plan: Arc<Plan>,
-        shard_id: &str,
+        shard_id: Arc<str>,
         position: Position,
         tip: Option<Tip>,
         events: mpsc::Sender<(Arc<str>, Event)>,
     ) -> Self {
-        ShardReader {
-            retry: Retry::new(plan.retry),
-            plan,
-            shard_id: Arc::from(shard_id),
-            position,
-            tip,
-            events,
-        }
+        ShardReader { retry: Retry::new(plan.retry), plan, shard_id, position, tip, events }
     }
 
     /// Reads until there is nothing more to read. `token` is a shard iterator for the

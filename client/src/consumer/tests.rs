@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::builder::LONG_POLLS_MAX;
 use super::*;
+use crate::client::Client;
+use crate::error::Error;
 use crate::fake::Fake;
 
 async fn stream(shards: u32) -> (Arc<Fake>, Client) {
@@ -28,6 +31,7 @@ async fn read_all(mut reader: Reader) -> (BTreeMap<String, Vec<usize>>, Vec<Data
                 read.entry(batch.shard_id.to_string()).or_default().extend(numbers);
             }
             Item::Damage(damage) => losses.push(damage.loss),
+            Item::End(_) => {}
         }
     }
     (read, losses)
@@ -50,7 +54,7 @@ fn number_of(record: &v1::Record) -> usize {
 async fn next_numbers(reader: &mut Reader) -> Vec<usize> {
     match reader.next().await.unwrap().unwrap() {
         Item::Batch(batch) => batch.records.iter().map(number_of).collect(),
-        Item::Damage(damage) => panic!("{damage:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -213,22 +217,135 @@ async fn many_shards_take_turns_and_all_are_read() {
     assert_eq!(read.len(), shards);
 }
 
-#[test]
-fn children_wait_for_their_parents() {
-    let shard = |id: &str, parent: Option<&str>, is_open: bool| v1::Shard {
-        shard_id: id.to_owned(),
-        parent_shard_id: parent.map(str::to_owned),
-        sequence_number_range: Some(v1::SequenceNumberRange {
-            starting_sequence_number: 0,
-            ending_sequence_number: (!is_open).then_some(9),
-        }),
-        ..v1::Shard::default()
-    };
-    let all = [
-        shard("a", Some("trimmed away"), false),
-        shard("b", Some("a"), true),
-        shard("c", Some("a"), true),
-    ];
-    assert_eq!(starting_shards(&all, Position::TrimHorizon), ["a"]);
-    assert_eq!(starting_shards(&all, Position::Latest), ["b", "c"]);
+/// Puts numbers into shards that are split and merged on the way: 0 becomes 1 and 2, and 2 and 3
+/// become 4.
+fn resharded(fake: &Fake) {
+    fill(fake, 0, 0, 10);
+    fake.reshard("s", &[0], 2);
+    fill(fake, 1, 10, 10);
+    fill(fake, 2, 20, 10);
+}
+
+#[tokio::test]
+async fn children_are_read_behind_their_parents_by_pull_and_by_push() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.page_records = Some(3));
+    resharded(&fake);
+    fake.reshard("s", &[1, 2], 1);
+    fill(&fake, 3, 30, 10);
+    let from_start = || client.read("s").from(Position::TrimHorizon).until_tip(true);
+    for builder in [from_start(), from_start().push("app")] {
+        let mut reader = builder.start().await.unwrap();
+        let (mut read, mut ended) = (Vec::new(), Vec::new());
+        while let Some(item) = reader.next().await {
+            match item.unwrap() {
+                Item::Batch(batch) => read.extend(batch.records.iter().map(number_of)),
+                Item::End(end) => ended.push(end.shard_id.to_string()),
+                Item::Damage(damage) => panic!("{damage:?}"),
+            }
+        }
+        assert_eq!(read[..10], (0..10).collect::<Vec<_>>());
+        assert_eq!(read[30..], (30..40).collect::<Vec<_>>());
+        read.sort_unstable();
+        assert_eq!(read, (0..40).collect::<Vec<_>>());
+        assert_eq!(ended.len(), 3, "the open shard has a tip and no end: {ended:?}");
+    }
+}
+
+/// Reads until these numbers have come, and counts the shards that end on the way.
+async fn until(reader: &mut Reader, expected: &[usize]) -> usize {
+    let (mut read, mut ended) = (Vec::new(), 0);
+    while read.len() < expected.len() {
+        match reader.next().await.unwrap().unwrap() {
+            Item::Batch(batch) => read.extend(batch.records.iter().map(number_of)),
+            Item::End(_) => ended += 1,
+            Item::Damage(damage) => panic!("{damage:?}"),
+        }
+    }
+    read.sort_unstable();
+    assert_eq!(read, expected);
+    ended
+}
+
+#[tokio::test]
+async fn a_reader_at_the_tip_follows_what_is_split_and_merged_meanwhile() {
+    for push in [None, Some("app")] {
+        let (fake, client) = stream(1).await;
+        let mut builder = client.read("s").from(Position::TrimHorizon);
+        if let Some(consumer) = push {
+            builder = builder.push(consumer);
+        }
+        let mut reader = builder.start().await.unwrap();
+        fill(&fake, 0, 10, 1);
+        assert_eq!(until(&mut reader, &[10]).await, 0);
+        fake.reshard("s", &[0], 2);
+        fill(&fake, 1, 20, 1);
+        fill(&fake, 2, 21, 1);
+        assert_eq!(until(&mut reader, &[20, 21]).await, 1);
+        fake.reshard("s", &[1, 2], 1);
+        fill(&fake, 3, 30, 1);
+        assert_eq!(until(&mut reader, &[30]).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn one_shard_ends_at_its_end_and_names_its_children() {
+    let (fake, client) = stream(1).await;
+    resharded(&fake);
+    let from_start = || client.read("s").shard("0").from(Position::TrimHorizon);
+    for builder in [from_start(), from_start().push("app")] {
+        let mut reader = builder.start().await.unwrap();
+        assert_eq!(next_numbers(&mut reader).await, (0..10).collect::<Vec<_>>());
+        let Some(Ok(Item::End(end))) = reader.next().await else {
+            panic!("the shard is closed");
+        };
+        let children: Vec<_> = end.children.iter().map(|child| &child.shard_id[18..]).collect();
+        assert_eq!((&*end.shard_id, children), (SHARD_0, vec!["01", "02"]));
+        assert!(reader.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn from_a_time_the_shards_that_were_open_then_come_first() {
+    let (fake, client) = stream(1).await;
+    resharded(&fake);
+    // At the very millisecond of the split both generations were open.
+    fake.order(|orders| orders.open_at = vec![0, 1, 2]);
+    let builder = client.read("s").from(Position::AtTimestamp(1_700_000_000_008));
+    let mut reader = builder.until_tip(true).start().await.unwrap();
+    assert_eq!(next_numbers(&mut reader).await, [7, 8, 9]);
+    let (read, _) = read_all(reader).await;
+    assert_eq!(read["shardId-000000000001"], (10..20).collect::<Vec<_>>());
+    assert_eq!(read["shardId-000000000002"], (20..30).collect::<Vec<_>>());
+    // From the children on, what lies before them is left out.
+    fake.order(|orders| orders.open_at = vec![1, 2]);
+    let builder = client.read("s").from(Position::AtTimestamp(1_700_000_000_001));
+    let (read, _) = read_all(builder.until_tip(true).start().await.unwrap()).await;
+    assert!(!read.contains_key(SHARD_0) && read.len() == 2, "{read:?}");
+}
+
+#[tokio::test]
+async fn shards_that_expire_before_they_are_read_do_not_end_the_reader() {
+    let (fake, client) = stream(1).await;
+    fake.order(|orders| orders.page_records = Some(5));
+    resharded(&fake);
+    let builder = client.read("s").from(Position::TrimHorizon);
+    let mut reader = builder.start().await.unwrap();
+    assert_eq!(next_numbers(&mut reader).await, (0..5).collect::<Vec<_>>());
+    // The page in hand is the last of it; then it is gone, and one of its children with it.
+    fake.reshard("s", &[1], 1);
+    fill(&fake, 3, 30, 5);
+    fake.expire("s", 0);
+    fake.expire("s", 1);
+    let mut numbers = Vec::new();
+    while !numbers.contains(&34) || !numbers.contains(&29) {
+        match reader.next().await.unwrap().unwrap() {
+            Item::Batch(batch) => numbers.extend(batch.records.iter().map(number_of)),
+            Item::End(_) => {}
+            Item::Damage(damage) => panic!("{damage:?}"),
+        }
+    }
+    numbers.retain(|number| *number >= 10);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (20..35).collect::<Vec<_>>());
 }

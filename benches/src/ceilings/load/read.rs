@@ -84,6 +84,7 @@ pub(in super::super) async fn replay_by_our_client(child: &Child, records: u64) 
         match item? {
             Item::Batch(batch) => read += batch.records.len() as u64,
             Item::Damage(damage) => anyhow::bail!("records are damaged: {}", damage.loss),
+            Item::End(_) => {}
         }
     }
     ensure!(read == records, "{read} of {records} records were pushed");

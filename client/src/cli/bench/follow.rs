@@ -54,7 +54,7 @@ impl Follow {
             let batch = match item.transpose()? {
                 None => return Ok(followed),
                 // It is not there any more; what is missing shows in the count.
-                Some(Item::Damage(_)) => continue,
+                Some(Item::Damage(_) | Item::End(_)) => continue,
                 Some(Item::Batch(batch)) => batch,
             };
             let newest = newest.entry(batch.shard_id).or_default();

@@ -209,6 +209,7 @@ async fn read(client: &Client, push: Option<&str>, ledger: &Ledger, lines: &Line
                 }
             }
             Item::Damage(damage) => bail!("{}: {}", damage.shard_id, damage.loss),
+            Item::End(_) => {}
         }
     }
     reading.finish()

@@ -212,6 +212,7 @@ async fn read(client: Client, stream: u32, consumer: Option<&str>, events: Event
                 Event::Shown { stream, shard, from, records }
             }
             Item::Damage(damage) => Event::Damage(damage.loss.to_string()),
+            Item::End(_) => continue,
         };
         let _ = events.send(event);
     }
