@@ -124,7 +124,7 @@ impl Args for Global {
 /// The commands that talk to a server.
 #[derive(Subcommand, Debug)]
 pub enum ClientCommand {
-    /// Make, list, describe, size and delete streams
+    /// Make streams, look at them, reshape, size, tag and delete them
     #[command(subcommand)]
     Stream(stream::StreamCommand),
 

@@ -62,6 +62,12 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     format!("{}\n", table.trim_fmt())
 }
 
+/// Columns of the terminal that standard output is; 80 where it is none.
+pub(super) fn terminal_width() -> usize {
+    // The table knows how to ask, and asks nobody where standard output is no terminal.
+    Table::new().width().map_or(80, usize::from)
+}
+
 /// A time of the API for people.
 pub(super) fn time(milliseconds: u64) -> String {
     i64::try_from(milliseconds)
