@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anabranch_engine::error::Error as EngineError;
 use anabranch_engine::ids::StreamName;
-use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats, StreamSettings};
+use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats};
 use anabranch_proto::v1::streams_server::SERVICE_NAME;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
@@ -188,19 +188,26 @@ async fn open(config: &Config, environment: Environment) -> Result<Engine, Start
     .await
 }
 
-/// Makes a stream unless there is one of that name, which keeps the shards it has.
+/// Makes a stream unless there is one of that name, which is left as it is: it may have been split
+/// or changed since.
 fn ensure(engine: &Engine, wanted: &NewStream) -> Result<(), EngineError> {
     match engine.stream(&wanted.name) {
         Ok(stream) => {
-            let shards = stream.shards().len();
-            if shards != wanted.shards as usize {
-                info!(stream = %wanted.name, shards, wanted = wanted.shards, "exists already");
-            }
+            let shards = stream.shards().open().count();
+            info!(
+                stream = %wanted.name,
+                shards,
+                wanted = wanted.shards,
+                "the stream is there already and is left as it is"
+            );
             Ok(())
         }
         Err(EngineError::StreamNotFound { .. }) => {
-            engine.create_stream(&wanted.name, wanted.shards, StreamSettings::default())?;
-            info!(stream = %wanted.name, shards = wanted.shards, "made");
+            let stream = engine.create_stream(&wanted.name, wanted.shards, wanted.settings())?;
+            if wanted.retention_hours != stream.retention_hours() {
+                engine.set_retention_hours(&stream, wanted.retention_hours)?;
+            }
+            info!(stream = %wanted.name, shards = wanted.shards, "the stream has been made");
             Ok(())
         }
         Err(error) => Err(error),
@@ -258,7 +265,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
+    use anabranch_engine::reshard;
+
     use super::*;
+    use crate::config::Quotas;
 
     fn config(directory: &tempfile::TempDir) -> Config {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -300,6 +310,32 @@ mod tests {
             assert_eq!(orders.shards().len(), 4);
             server.shut_down().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_made_at_start_has_its_settings_and_keeps_what_was_changed_since() {
+        let directory = tempfile::tempdir().unwrap();
+        let orders = NewStream {
+            retention_hours: 48,
+            quotas: Some(Quotas::Aws),
+            tags: [("team".to_owned(), "web".to_owned())].into(),
+            ..("orders:2".parse().unwrap())
+        };
+        let config = Config { streams: vec![orders], ..config(&directory) };
+        let server = start(&config).await.unwrap();
+        let engine = &server.state.engine;
+        let stream = engine.stream(&"orders".parse().unwrap()).unwrap();
+        assert_eq!((stream.retention_hours(), stream.shards().len()), (48, 2));
+        assert_eq!(stream.settings().tags["team"], "web");
+        assert_eq!(stream.settings().quotas, Some(Quotas::Aws.into()));
+        let steps = reshard::uniform(&stream.shards(), 3).unwrap();
+        engine.reshard(&stream, &steps).unwrap();
+        engine.set_retention_hours(&stream, 72).unwrap();
+        server.shut_down().await.unwrap();
+        let server = start(&config).await.unwrap();
+        let stream = server.state.engine.stream(&"orders".parse().unwrap()).unwrap();
+        assert_eq!((stream.retention_hours(), stream.shards().open().count()), (72, 3));
+        server.shut_down().await.unwrap();
     }
 
     #[tokio::test]
