@@ -30,4 +30,5 @@ pub mod ops;
 pub mod push;
 pub mod ready_line;
 pub mod serve;
+pub mod traffic;
 pub mod wire;
