@@ -18,5 +18,6 @@
 pub mod bucket;
 pub mod load;
 pub mod read_budget;
+pub mod scaling;
 pub mod sketch;
 pub mod write_budget;
