@@ -16,8 +16,14 @@
 //! others. [`quotas`] lists every limit of the `aws` profile with its source.
 
 pub mod bucket;
+pub mod control;
 pub mod load;
+pub mod quotas;
 pub mod read_budget;
 pub mod scaling;
 pub mod sketch;
+pub mod throttle;
 pub mod write_budget;
+
+pub use self::control::Control;
+pub use self::throttle::Throttle;
