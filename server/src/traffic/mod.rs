@@ -20,10 +20,13 @@ pub mod control;
 pub mod load;
 pub mod quotas;
 pub mod read_budget;
+pub mod registry;
 pub mod scaling;
+pub mod sizing;
 pub mod sketch;
 pub mod throttle;
 pub mod write_budget;
 
 pub use self::control::Control;
+pub use self::registry::{ShardTraffic, StreamTraffic, Traffic};
 pub use self::throttle::Throttle;
