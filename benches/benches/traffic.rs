@@ -64,7 +64,7 @@ fn put(traffic: &Traffic, records: &[RecordView<'_>], now: Duration, is_limited:
     shard.count_put(run, records.iter().copied(), now);
 }
 
-fn admission(criterion: &mut Criterion) {
+fn counted(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("traffic of a put");
     for length in [1, 10, 100, 500] {
         let records = records(length);
@@ -76,6 +76,26 @@ fn admission(criterion: &mut Criterion) {
                 bencher.iter(|| put(&traffic, black_box(&records), clock.tick(), is_limited));
             });
         }
+    }
+    group.finish();
+}
+
+/// Throttling alone: what the profile `aws` adds to a run that is admitted.
+fn admission(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("admission");
+    for length in [1, 100] {
+        let records = records(length);
+        let sizes = || records.iter().map(|record| record.bytes() as u32);
+        let shard = StreamTraffic::default().shard(SHARD, Duration::ZERO);
+        let mut clock = PacedClock::new(length);
+        let run = count(&records);
+        group.throughput(Throughput::Elements(length as u64));
+        group.bench_function(format!("{length} a run"), |bencher| {
+            bencher.iter(|| {
+                let admission = shard.admit_put(black_box(run), sizes(), clock.tick());
+                assert!(admission.throttle.is_none());
+            });
+        });
     }
     group.finish();
 }
@@ -147,5 +167,5 @@ fn decision(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, admission, refusal, sketch, clock, decision);
+criterion_group!(benches, counted, admission, refusal, sketch, clock, decision);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 //!
 //! Of the records that are put one in so many is remembered, with its hash key, its bytes, and
 //! how many records it stands for. How many that is follows the traffic, so that the sample
-//! covers about the last ten seconds of it at any rate. The gaps between sampled records are
+//! covers about the last twenty seconds of it at any rate. The gaps between sampled records are
 //! drawn at random: a producer that goes round its keys would otherwise meet the sketch at the
 //! same few keys again and again.
 //!
@@ -16,8 +16,9 @@ use anabranch_engine::record::RecordView;
 /// Records remembered: a share is then known to about 3 percentage points (two deviations).
 pub const SAMPLES_MAX: usize = 1024;
 
-/// Seconds of traffic that the samples cover, when there are all of them.
-const COVERED_SECONDS: u32 = 10;
+/// Seconds of traffic that the samples cover, when there are all of them. Fewer would follow it
+/// faster, but the samples of a shard at its limit of records would cost over 10 ns a record.
+const COVERED_SECONDS: u32 = 20;
 
 /// Samples a second that make up the sample in that time.
 const SAMPLES_PER_SECOND: u32 = SAMPLES_MAX as u32 / COVERED_SECONDS;
