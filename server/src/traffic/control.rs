@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::bucket::{Bucket, BucketSize};
 use super::quotas::{Allowance, QUOTAS, Quota, Scope};
-use crate::ops::error::OpError;
+use crate::ops::OpError;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -174,7 +174,7 @@ fn forget(times: &mut VecDeque<Duration>, now: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::error::Kind;
+    use crate::ops::Kind;
 
     const A: Target = Target { stream: Some(StreamId(1)), shard: None };
     const B: Target = Target { stream: Some(StreamId(2)), shard: None };

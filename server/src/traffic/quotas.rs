@@ -6,7 +6,7 @@
 //! the newer one. What neither says is our reading, and said to be.
 //! docs/quotas.md shows this table; a test holds the two together.
 
-use crate::ops::error::Kind;
+use crate::ops::Kind;
 
 /// A limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

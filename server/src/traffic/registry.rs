@@ -43,6 +43,11 @@ impl Traffic {
         Arc::clone(self.streams.write().entry(id).or_default())
     }
 
+    /// The same for those who only look: none where there was no traffic.
+    pub fn known_stream(&self, id: StreamId) -> Option<Arc<StreamTraffic>> {
+        self.streams.read().get(&id).cloned()
+    }
+
     /// A stream is gone.
     pub fn forget(&self, id: StreamId) {
         self.streams.write().remove(&id);

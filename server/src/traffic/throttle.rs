@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anabranch_engine::ids::{ShardId, StreamName};
 
-use crate::ops::error::{Kind, OpError};
+use crate::ops::{Kind, OpError};
 
 /// Why a shard refused records or a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
