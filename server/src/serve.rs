@@ -24,6 +24,7 @@ use anabranch_proto::v1::streams_server::SERVICE_NAME;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
@@ -81,6 +82,8 @@ pub struct RunningServer {
     admin_port: OpenPort,
     /// What gRPC's health service says.
     health: HealthReporter,
+    /// Ends with the operations' shutdown.
+    scaler: JoinHandle<()>,
     state: Arc<State>,
 }
 
@@ -105,6 +108,7 @@ pub async fn start_in(
     let quotas = config.quotas.into();
     let options = OpsOptions { owner, durability, quotas, request_bytes_max };
     let ops = Ops::new(engine.clone(), options);
+    let scaler = Arc::clone(ops.scaler()).run(ops.shutdown().clone());
     let grpc = grpc::routes(Arc::clone(&ops)).await;
     let health = grpc.health();
     let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });
@@ -113,6 +117,7 @@ pub async fn start_in(
         client_port: client_port.open(Dispatch::new(grpc)),
         admin_port: admin_port.open(TowerToHyperService::new(admin)),
         health,
+        scaler: tokio::spawn(scaler),
         state,
     })
 }
@@ -148,6 +153,11 @@ impl RunningServer {
         let dropped = self.client_port.close(DRAIN).await;
         if dropped > 0 {
             warn!(connections = dropped, "dropped connections that did not finish");
+        }
+        if let Err(error) = self.scaler.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
         }
         let engine = self.state.engine.clone();
         let stopped = blocking(move || engine.shut_down()).await;

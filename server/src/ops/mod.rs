@@ -67,6 +67,7 @@ mod tag_resource;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
+mod throughput;
 mod untag_resource;
 mod update_account_settings;
 mod update_max_record_size;
@@ -86,12 +87,15 @@ pub(crate) use self::cold_reads::ColdReads;
 pub use self::error::{OpError, Result};
 pub use self::kind::Kind;
 pub use self::names::StreamFields;
+use self::put::Puts;
 pub(crate) use self::request_memory::{RequestMemory, Share};
 use self::seal::Seal;
-use self::waiting_room::WaitingRoom;
+pub(crate) use self::throughput::Pacer;
+pub use self::throughput::Throughput;
 use crate::aws::arn::Owner;
 use crate::metrics::Metrics;
 use crate::push::Registry;
+use crate::scaler::Scaler;
 
 /// What the operations are told when they are made.
 #[derive(Clone, Debug)]
@@ -112,27 +116,41 @@ pub struct Ops {
     engine: Engine,
     owner: Owner,
     quotas: QuotaProfile,
+    throughput: Arc<Throughput>,
+    puts: Arc<Puts>,
+    scaler: Arc<Scaler>,
     seal: Seal,
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
     reads: ColdReads,
     request_memory: Arc<RequestMemory>,
-    waiting_room: Arc<WaitingRoom>,
     shutdown: CancellationToken,
 }
 
 impl Ops {
     /// The operations of an engine.
     pub fn new(engine: Engine, options: OpsOptions) -> Arc<Ops> {
+        let account = options.owner.account.clone();
+        let throughput = Throughput::new(engine.clone(), options.quotas, account);
+        let scaler = Scaler::new(engine.clone(), Arc::clone(&throughput));
+        let metrics = Metrics::new(engine.clone(), options.durability, Arc::clone(&throughput));
+        let metrics = Arc::new(metrics);
+        let puts = Arc::new(Puts {
+            metrics: Arc::clone(&metrics),
+            throughput: Arc::clone(&throughput),
+            room: Arc::default(),
+        });
         Arc::new(Ops {
             owner: options.owner,
             quotas: options.quotas,
+            throughput,
+            puts,
+            scaler,
             seal: Seal::new(engine.iterator_key()),
             subscriptions: Arc::default(),
-            metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),
+            metrics,
             reads: ColdReads::new(),
             request_memory: RequestMemory::new(options.request_bytes_max),
-            waiting_room: Arc::default(),
             shutdown: CancellationToken::new(),
             engine,
         })
@@ -141,6 +159,11 @@ impl Ops {
     /// What is counted and measured.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Who scales the on-demand streams. It is to be run.
+    pub(crate) fn scaler(&self) -> &Arc<Scaler> {
+        &self.scaler
     }
 
     /// What a call may hold of its request.
