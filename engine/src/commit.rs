@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
@@ -174,6 +175,11 @@ impl Shared {
     pub(crate) fn now_ms(&self) -> u64 {
         let (wall_ms, monotonic) = (self.clock.wall_ms(), self.clock.monotonic());
         self.timeline.lock().observe(wall_ms, monotonic)
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     /// Takes note of how long the sync of a commit took, and of how much it wrote.

@@ -8,6 +8,7 @@ mod changes;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -119,6 +120,12 @@ impl Engine {
     /// The time that arrival stamps follow, milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
         self.handle.state.shared.now_ms()
+    }
+
+    /// The engine's monotonic clock: time since some fixed moment, never falling. Rates are
+    /// counted by it.
+    pub fn monotonic(&self) -> Duration {
+        self.handle.state.shared.monotonic()
     }
 
     /// The secret that shard iterators are sealed with. It outlives the process.

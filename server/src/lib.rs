@@ -29,5 +29,7 @@ pub mod net;
 pub mod ops;
 pub mod push;
 pub mod ready_line;
+pub mod scaler;
 pub mod serve;
+pub mod traffic;
 pub mod wire;

@@ -7,6 +7,7 @@
 mod collector;
 mod histogram;
 mod operation;
+mod shards;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -18,7 +19,8 @@ use prometheus_client::registry::Registry;
 use self::collector::Scrape;
 use self::histogram::DurationHistogram;
 pub use self::operation::Operation;
-use crate::ops::{OpError, kind};
+use self::shards::ShardScrape;
+use crate::ops::{OpError, Throughput, kind};
 
 /// Success, a deadline of the caller's that passed, and every kind of refusal.
 const OUTCOMES: usize = 2 + kind::TABLE.len();
@@ -62,9 +64,10 @@ impl Default for Counters {
 
 impl Metrics {
     /// Metrics of a server on that engine.
-    pub fn new(engine: Engine, durability: Durability) -> Self {
+    pub fn new(engine: Engine, durability: Durability, throughput: Arc<Throughput>) -> Self {
         let counters = Arc::<Counters>::default();
         let mut registry = Registry::with_prefix("anabranch");
+        registry.register_collector(Box::new(ShardScrape { engine: engine.clone(), throughput }));
         registry.register_collector(Box::new(Scrape {
             counters: Arc::clone(&counters),
             engine,

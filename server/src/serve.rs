@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use anabranch_engine::error::Error as EngineError;
 use anabranch_engine::ids::StreamName;
-use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats, StreamSettings};
+use anabranch_engine::{Engine, EngineOptions, Environment, OpenReport, Stats};
 use anabranch_proto::v1::streams_server::SERVICE_NAME;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
@@ -81,6 +82,8 @@ pub struct RunningServer {
     admin_port: OpenPort,
     /// What gRPC's health service says.
     health: HealthReporter,
+    /// Ends with the operations' shutdown.
+    scaler: JoinHandle<()>,
     state: Arc<State>,
 }
 
@@ -106,6 +109,7 @@ pub async fn start_in(
     let has_control_delays = config.control_delays == ControlDelays::Aws;
     let options = OpsOptions { owner, durability, quotas, has_control_delays, request_bytes_max };
     let ops = Ops::new(engine.clone(), options);
+    let scaler = Arc::clone(ops.scaler()).run(ops.shutdown().clone());
     let grpc = grpc::routes(Arc::clone(&ops)).await;
     let health = grpc.health();
     let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });
@@ -114,6 +118,7 @@ pub async fn start_in(
         client_port: client_port.open(Dispatch::new(grpc)),
         admin_port: admin_port.open(TowerToHyperService::new(admin)),
         health,
+        scaler: tokio::spawn(scaler),
         state,
     })
 }
@@ -149,6 +154,11 @@ impl RunningServer {
         let dropped = self.client_port.close(DRAIN).await;
         if dropped > 0 {
             warn!(connections = dropped, "dropped connections that did not finish");
+        }
+        if let Err(error) = self.scaler.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
         }
         let engine = self.state.engine.clone();
         let stopped = blocking(move || engine.shut_down()).await;
@@ -189,19 +199,26 @@ async fn open(config: &Config, environment: Environment) -> Result<Engine, Start
     .await
 }
 
-/// Makes a stream unless there is one of that name, which keeps the shards it has.
+/// Makes a stream unless there is one of that name, which is left as it is: it may have been split
+/// or changed since.
 fn ensure(engine: &Engine, wanted: &NewStream) -> Result<(), EngineError> {
     match engine.stream(&wanted.name) {
         Ok(stream) => {
-            let shards = stream.shards().len();
-            if shards != wanted.shards as usize {
-                info!(stream = %wanted.name, shards, wanted = wanted.shards, "exists already");
-            }
+            let shards = stream.shards().open().count();
+            info!(
+                stream = %wanted.name,
+                shards,
+                wanted = wanted.shards,
+                "the stream is there already and is left as it is"
+            );
             Ok(())
         }
         Err(EngineError::StreamNotFound { .. }) => {
-            engine.create_stream(&wanted.name, wanted.shards, StreamSettings::default())?;
-            info!(stream = %wanted.name, shards = wanted.shards, "made");
+            let stream = engine.create_stream(&wanted.name, wanted.shards, wanted.settings())?;
+            if wanted.retention_hours != stream.retention_hours() {
+                engine.set_retention_hours(&stream, wanted.retention_hours)?;
+            }
+            info!(stream = %wanted.name, shards = wanted.shards, "the stream has been made");
             Ok(())
         }
         Err(error) => Err(error),
@@ -259,7 +276,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
+    use anabranch_engine::reshard;
+
     use super::*;
+    use crate::config::Quotas;
 
     fn config(directory: &tempfile::TempDir) -> Config {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -301,6 +321,32 @@ mod tests {
             assert_eq!(orders.shards().len(), 4);
             server.shut_down().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_made_at_start_has_its_settings_and_keeps_what_was_changed_since() {
+        let directory = tempfile::tempdir().unwrap();
+        let orders = NewStream {
+            retention_hours: 48,
+            quotas: Some(Quotas::Aws),
+            tags: [("team".to_owned(), "web".to_owned())].into(),
+            ..("orders:2".parse().unwrap())
+        };
+        let config = Config { streams: vec![orders], ..config(&directory) };
+        let server = start(&config).await.unwrap();
+        let engine = &server.state.engine;
+        let stream = engine.stream(&"orders".parse().unwrap()).unwrap();
+        assert_eq!((stream.retention_hours(), stream.shards().len()), (48, 2));
+        assert_eq!(stream.settings().tags["team"], "web");
+        assert_eq!(stream.settings().quotas, Some(Quotas::Aws.into()));
+        let steps = reshard::uniform(&stream.shards(), 3).unwrap();
+        engine.reshard(&stream, &steps).unwrap();
+        engine.set_retention_hours(&stream, 72).unwrap();
+        server.shut_down().await.unwrap();
+        let server = start(&config).await.unwrap();
+        let stream = server.state.engine.stream(&"orders".parse().unwrap()).unwrap();
+        assert_eq!((stream.retention_hours(), stream.shards().open().count()), (72, 3));
+        server.shut_down().await.unwrap();
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) const KEYS: [&str; 14] = [
 ];
 
 /// The keys of a `[[stream]]` table.
-const STREAM_KEYS: [&str; 2] = ["name", "shards"];
+const STREAM_KEYS: [&str; 6] = ["name", "shards", "mode", "retention_hours", "quotas", "tags"];
 
 /// What one source (flags, environment or file) says.
 #[derive(Clone, Default, PartialEq, Eq, Debug, clap::Args, Deserialize)]

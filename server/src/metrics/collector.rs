@@ -73,7 +73,7 @@ impl Scrape {
         )?;
         out.counter(
             "throttled_records",
-            "Records refused because their shard had no room for 5 seconds",
+            "Records refused because their shard had no room for too long, or by a quota",
             None,
             load(&counters.throttled_records),
         )?;

@@ -11,7 +11,9 @@ fn metrics() -> (tempfile::TempDir, Metrics) {
     let data = tempfile::tempdir().unwrap();
     let options = EngineOptions::new(data.path());
     let engine = Engine::open(options, Environment::system(ReadMode::Mmap)).unwrap();
-    (data, Metrics::new(engine, Durability::Fsync))
+    let quotas = anabranch_engine::settings::QuotaProfile::Open;
+    let throughput = Throughput::new(engine.clone(), quotas, String::new());
+    (data, Metrics::new(engine, Durability::Fsync, throughput))
 }
 
 /// The names that a scrape describes, with their types.

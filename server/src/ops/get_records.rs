@@ -56,6 +56,7 @@ impl Ops {
         if request.dry_run {
             return Err(OpError::dry_run());
         }
+        let traffic = self.throughput.admit_poll(&stream, shard.id())?;
         let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
         let mut progress = shard.progress();
         // A chain of pages is one pass.
@@ -78,6 +79,7 @@ impl Ops {
             let at_tip = page.records == 0 && page.millis_behind == 0 && !page.is_end;
             if !at_tip || wait_ms == 0 || self.wait(&mut progress, deadline).await.is_err() {
                 self.metrics.read(&page);
+                self.throughput.polled(&traffic, &page);
                 if page.records > 0 {
                     cursor.leave_bookmark();
                 }

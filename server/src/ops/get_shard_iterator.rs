@@ -32,6 +32,7 @@ impl Ops {
         if request.dry_run {
             return Err(OpError::dry_run());
         }
+        self.throughput.admit_call("GetShardIterator", Some(&stream), Some(shard.id()))?;
         let iterator = ShardIterator::at(&self.engine, &stream, shard.id(), position);
         Ok(GetShardIteratorResponse {
             shard_iterator: iterator.seal(&self.seal),

@@ -68,6 +68,7 @@ mod tag_resource;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
+mod throughput;
 mod untag_resource;
 mod update_account_settings;
 mod update_max_record_size;
@@ -87,13 +88,16 @@ pub(crate) use self::cold_reads::ColdReads;
 pub use self::error::{OpError, Result};
 pub use self::kind::Kind;
 pub use self::names::StreamFields;
+use self::put::Puts;
 pub(crate) use self::request_memory::{RequestMemory, Share};
 use self::seal::Seal;
 use self::statuses::Statuses;
-use self::waiting_room::WaitingRoom;
+pub(crate) use self::throughput::Pacer;
+pub use self::throughput::Throughput;
 use crate::aws::arn::Owner;
 use crate::metrics::Metrics;
 use crate::push::Registry;
+use crate::scaler::Scaler;
 
 /// What the operations are told when they are made.
 #[derive(Clone, Debug)]
@@ -118,28 +122,42 @@ pub struct Ops {
     owner: Owner,
     quotas: QuotaProfile,
     statuses: Statuses,
+    throughput: Arc<Throughput>,
+    puts: Arc<Puts>,
+    scaler: Arc<Scaler>,
     seal: Seal,
     subscriptions: Arc<Registry>,
     metrics: Arc<Metrics>,
     reads: ColdReads,
     request_memory: Arc<RequestMemory>,
-    waiting_room: Arc<WaitingRoom>,
     shutdown: CancellationToken,
 }
 
 impl Ops {
     /// The operations of an engine.
     pub fn new(engine: Engine, options: OpsOptions) -> Arc<Ops> {
+        let account = options.owner.account.clone();
+        let throughput = Throughput::new(engine.clone(), options.quotas, account);
+        let scaler = Scaler::new(engine.clone(), Arc::clone(&throughput));
+        let metrics = Metrics::new(engine.clone(), options.durability, Arc::clone(&throughput));
+        let metrics = Arc::new(metrics);
+        let puts = Arc::new(Puts {
+            metrics: Arc::clone(&metrics),
+            throughput: Arc::clone(&throughput),
+            room: Arc::default(),
+        });
         Arc::new(Ops {
             owner: options.owner,
             quotas: options.quotas,
             statuses: Statuses::new(options.has_control_delays),
+            throughput,
+            puts,
+            scaler,
             seal: Seal::new(engine.iterator_key()),
             subscriptions: Arc::default(),
-            metrics: Arc::new(Metrics::new(engine.clone(), options.durability)),
+            metrics,
             reads: ColdReads::new(),
             request_memory: RequestMemory::new(options.request_bytes_max),
-            waiting_room: Arc::default(),
             shutdown: CancellationToken::new(),
             engine,
         })
@@ -148,6 +166,11 @@ impl Ops {
     /// What is counted and measured.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Who scales the on-demand streams. It is to be run.
+    pub(crate) fn scaler(&self) -> &Arc<Scaler> {
+        &self.scaler
     }
 
     /// What a call may hold of its request.

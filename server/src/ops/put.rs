@@ -8,6 +8,9 @@
 //!            +--closed-----+
 //! ```
 //!
+//! Where the stream has quotas, a run is admitted as far as its shard's throughput goes before it
+//! is appended, and the rest of it fails: see [`admission`].
+//!
 //! A shard that is split or merged has no room until its children are there; then its records
 //! are routed once more.
 //!
@@ -20,6 +23,8 @@
 //! Records of one batch for one shard keep their order, and so do batches that are staged one
 //! after the other.
 
+mod admission;
+
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -31,13 +36,15 @@ use anabranch_engine::error::Error;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::RecordView;
-use anabranch_engine::settings::Distribution;
+use anabranch_engine::settings::{Distribution, QuotaProfile};
 use anabranch_engine::{AppendTicket, Shard, Shards, Stream};
 
 use super::batch::Batch;
+use super::throughput::Throughput;
 use super::waiting_room::WaitingRoom;
 use super::{Kind, OpError, Result};
 use crate::metrics::Metrics;
+use crate::traffic::StreamTraffic;
 
 /// For how long a batch of a `Produce` call waits for room in all its shards together, before its
 /// records fail. Its client is held up meanwhile and can do nothing better.
@@ -54,6 +61,13 @@ const TURN_RECORDS_MAX: usize = 16;
 /// Bytes that it gets, if that is fewer: as many go to the disk in little more time than one.
 const TURN_BYTES: usize = 64 << 10;
 
+/// What all puts of a server share.
+pub(super) struct Puts {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) throughput: Arc<Throughput>,
+    pub(super) room: Arc<WaitingRoom>,
+}
+
 /// A batch whose records are appended, or were refused, and not durable yet.
 #[must_use = "records count as put once the outcome is known"]
 pub struct Staged {
@@ -62,7 +76,10 @@ pub struct Staged {
     shards: Shards,
     /// Shards that took the place of some of these meanwhile. Their indexes follow.
     children: Vec<Arc<Shard>>,
-    metrics: Arc<Metrics>,
+    shared: Arc<Puts>,
+    traffic: Arc<StreamTraffic>,
+    /// Whether the stream's shards have quotas.
+    is_limited: bool,
     since: Instant,
     puts: usize,
     bytes: usize,
@@ -96,6 +113,10 @@ struct Run {
     first: u32,
     last: u32,
     count: u32,
+    /// Bytes of their keys and data.
+    bytes: u64,
+    /// Whether the shard's throughput admits them.
+    is_admitted: bool,
     state: RunState,
 }
 
@@ -224,27 +245,29 @@ impl Routed {
         match stream.settings().distribution {
             Distribution::UserPartitionKey => {
                 let hash_keys = HashKey::of_records(batch.records());
-                self.link(hash_keys.map(|hash_key| shards.route(hash_key)), run_of);
+                let shards = hash_keys.map(|hash_key| shards.route(hash_key));
+                self.link(shards, batch, run_of);
             }
-            Distribution::Auto => self.link(in_turn(stream, shards, batch), run_of),
+            Distribution::Auto => self.link(in_turn(stream, shards, batch), batch, run_of),
         }
     }
 
     /// Makes the chains of records that go to these shards.
-    fn link(&mut self, shards: impl Iterator<Item = usize>, run_of: &mut [u32]) {
-        for (index, shard) in (0u32..).zip(shards) {
+    fn link(&mut self, shards: impl Iterator<Item = usize>, batch: &Batch<'_>, run_of: &mut [u32]) {
+        for (index, (shard, record)) in (0u32..).zip(shards.zip(batch.records())) {
+            let bytes = record.bytes() as u64;
             let run = run_of[shard];
             if let Some(known) = self.runs.get_mut(run as usize) {
                 self.links[known.last as usize].next = index;
                 known.last = index;
                 known.count += 1;
+                known.bytes += bytes;
                 self.links.push(Link { run, next: NONE });
             } else {
                 let run = self.runs.len() as u32;
                 run_of[shard] = run;
                 self.links.push(Link { run, next: NONE });
-                let (shard, state) = (shard as u32, RunState::Busy);
-                self.runs.push(Run { shard, first: index, last: index, count: 1, state });
+                self.runs.push(Run::new(shard as u32, index, bytes));
             }
         }
         for run in &self.runs {
@@ -267,6 +290,14 @@ impl Routed {
     }
 }
 
+impl Run {
+    /// Of one record, by its index.
+    fn new(shard: u32, index: u32, bytes: u64) -> Run {
+        let (first, last) = (index, index);
+        Run { shard, first, last, count: 1, bytes, is_admitted: false, state: RunState::Busy }
+    }
+}
+
 /// The shards of records that no key routes. Batches begin at one open shard after the other, and
 /// a batch goes on to the next one every few records, so that each shard gets as much as the others
 /// and a batch does not wait for more of them than it is worth.
@@ -284,10 +315,10 @@ fn in_turn<'a>(
 
 impl Staged {
     /// Routes the records and appends those whose shards have room.
-    pub fn new(
+    pub(super) fn new(
         stream: Arc<Stream>,
         batch: &Batch<'_>,
-        metrics: Arc<Metrics>,
+        shared: &Arc<Puts>,
         tables: &mut Tables,
     ) -> Self {
         let since = Instant::now();
@@ -295,10 +326,12 @@ impl Staged {
         let shards = stream.shards();
         routed.route(&stream, &shards, batch, &mut tables.runs);
         let mut staged = Staged {
+            traffic: shared.throughput.traffic(&stream),
+            is_limited: shared.throughput.quotas(&stream) == QuotaProfile::Aws,
             stream,
             shards,
             children: Vec::new(),
-            metrics,
+            shared: Arc::clone(shared),
             since,
             puts: batch.puts(),
             bytes: batch.bytes(),
@@ -336,7 +369,8 @@ impl Staged {
 
     /// The same for a call of its own: for shards for which too many wait already its records
     /// fail at once.
-    async fn find_room_in_turn(&mut self, batch: &Batch<'_>, room: &Arc<WaitingRoom>) {
+    async fn find_room_in_turn(&mut self, batch: &Batch<'_>) {
+        let room = Arc::clone(&self.shared.room);
         let mut places = Vec::new();
         for run in 0..self.runs().len() {
             if self.is_run_busy(run) {
@@ -368,7 +402,8 @@ impl Staged {
     }
 
     fn throttle(&mut self, run: usize) {
-        self.metrics.throttled(u64::from(self.runs()[run].count));
+        self.shared.metrics.throttled(u64::from(self.runs()[run].count));
+        self.give_back(run);
         let busy = OpError::from(Error::Busy { shard: self.shard(run).id() });
         self.routed.runs[run].state = RunState::Failed(Arc::new(busy));
     }
@@ -400,21 +435,31 @@ impl Staged {
             }
             self.waiting += 1;
         }
-        self.metrics.acknowledged(self.since.elapsed(), self.puts as u64);
+        self.shared.metrics.acknowledged(self.since.elapsed(), self.puts as u64);
         self.tell(outcome);
         Poll::Ready(())
     }
 
     fn append(&mut self, run: usize, batch: &Batch<'_>) {
+        self.admit(run, batch);
+        if !self.is_run_busy(run) {
+            return;
+        }
         let records = self.routed.records(run, batch.records());
         let state = match self.shard(run).append(records) {
-            Ok(ticket) => RunState::Appended(ticket),
+            Ok(ticket) => {
+                self.count(run, batch);
+                RunState::Appended(ticket)
+            }
             Err(Error::Busy { .. } | Error::ShardClosing { .. }) => RunState::Busy,
             Err(Error::ShardClosed { .. }) => {
                 self.reroute(run, batch);
                 RunState::Closed
             }
-            Err(error) => RunState::Failed(Arc::new(error.into())),
+            Err(error) => {
+                self.give_back(run);
+                RunState::Failed(Arc::new(error.into()))
+            }
         };
         self.routed.runs[run].state = state;
     }
@@ -432,8 +477,9 @@ impl Staged {
         while next != NONE {
             let index = next;
             next = self.routed.links[index as usize].next;
-            let hash_key = || batch.records()[index as usize].hash_key();
-            let shard = &shards[any.unwrap_or_else(|| shards.route(hash_key()))];
+            let record = &batch.records()[index as usize];
+            let shard = &shards[any.unwrap_or_else(|| shards.route(record.hash_key()))];
+            let bytes = record.bytes() as u64;
             let child = self.children[first_child - self.shards.len()..]
                 .iter()
                 .position(|child| child.id() == shard.id());
@@ -443,16 +489,11 @@ impl Staged {
                 self.routed.links[known.last as usize].next = index;
                 known.last = index;
                 known.count += 1;
+                known.bytes += bytes;
             } else {
                 let shard_index = (self.shards.len() + self.children.len()) as u32;
                 self.children.push(Arc::clone(shard));
-                self.routed.runs.push(Run {
-                    shard: shard_index,
-                    first: index,
-                    last: index,
-                    count: 1,
-                    state: RunState::Busy,
-                });
+                self.routed.runs.push(Run::new(shard_index, index, bytes));
             }
         }
     }
@@ -515,12 +556,11 @@ impl Future for Staged {
 pub(super) async fn put(
     stream: Arc<Stream>,
     batch: &Batch<'_>,
-    metrics: &Arc<Metrics>,
-    room: &Arc<WaitingRoom>,
+    shared: &Arc<Puts>,
 ) -> Result<Outcome> {
-    let mut staged = Staged::new(stream, batch, Arc::clone(metrics), &mut Tables::default());
+    let mut staged = Staged::new(stream, batch, shared, &mut Tables::default());
     if staged.is_busy() {
-        staged.find_room_in_turn(batch, room).await;
+        staged.find_room_in_turn(batch).await;
     }
     let outcome = staged.await;
     match outcome.whole().refusal() {

@@ -24,7 +24,7 @@ impl Ops {
         if request.dry_run {
             return Err(OpError::dry_run());
         }
-        let outcome = put(stream, &batch, &self.metrics, &self.waiting_room).await?;
+        let outcome = put(stream, &batch, &self.puts).await?;
         // A batch of one either was put, or failed for a reason of its own.
         if let Some(failure) = outcome.failures.first() {
             return Err((*failure.error).clone());

@@ -25,12 +25,12 @@ impl Ops {
         if head.dry_run {
             return Err(OpError::dry_run());
         }
-        put(stream, batch, &self.metrics, &self.waiting_room).await
+        put(stream, batch, &self.puts).await
     }
 
     /// Appends a batch, each put of which the stream takes, without waiting for its durability: see
     /// [`Staged`].
     pub fn stage(&self, stream: &Arc<Stream>, batch: &Batch<'_>, tables: &mut Tables) -> Staged {
-        Staged::new(Arc::clone(stream), batch, Arc::clone(&self.metrics), tables)
+        Staged::new(Arc::clone(stream), batch, &self.puts, tables)
     }
 }

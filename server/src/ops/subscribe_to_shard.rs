@@ -55,6 +55,7 @@ impl Ops {
         if self.shutdown.is_cancelled() {
             return Err(OpError::shutting_down());
         }
+        let pacer = self.throughput.admit_subscription(&stream, &consumer.name, shard.id())?;
         let lease = self.subscriptions.subscribe(stream.id(), &consumer.name, shard.id())?;
         // Deregistering removes the consumer first and ends its subscriptions then; this one
         // may have come between.
@@ -66,6 +67,7 @@ impl Ops {
             cursor: shard.cursor(from).with_ranges_max(EVENT_RANGES_MAX),
             reads: self.reads.clone(),
             limit,
+            pacer,
             lease,
             shutdown: self.shutdown.clone(),
             metrics: self.metrics.clone(),

@@ -1,7 +1,8 @@
 //! One subscription: a cursor that waits at the tip, with an end.
 //!
 //! ```text
-//!            +--> event with records (whenever there are any)
+//!            +--> event with records (whenever there are any; in the profile `aws` not sooner than
+//!            |      2 MiB a second allow)
 //!   start ---+--> heartbeat without (after 5 s of silence)
 //!            +--> the last event of a closed shard, with its children; then the end
 //!            +--> end: 5 minutes over | taken over | deregistered
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::registry::Lease;
 use crate::metrics::{Metrics, SubscriberGuard};
 use crate::ops::error::OpError;
-use crate::ops::{ColdReads, describe};
+use crate::ops::{ColdReads, Pacer, describe};
 
 /// How long a subscription lasts (service: 5 minutes); then the client subscribes again.
 const LIFE: Duration = Duration::from_mins(5);
@@ -42,6 +43,8 @@ pub(crate) struct Source {
     pub reads: ColdReads,
     /// How large an event may be.
     pub limit: ReadLimit,
+    /// Counts the events, and holds them back where there are limits.
+    pub pacer: Pacer,
     /// The place in the registry.
     pub lease: Lease,
     /// Ends the subscription with the server.
@@ -119,6 +122,12 @@ impl Subscription {
                 Err(error) => return Some(Err(error.into())),
             };
             if page.records > 0 || page.is_end || heartbeat_due {
+                let delay = self.source.pacer.take(&self.source.stream, &page);
+                if !delay.is_zero()
+                    && let Some(refusal) = self.pause(delay).await
+                {
+                    return Some(Err(refusal));
+                }
                 return Some(Ok(self.event(page)));
             }
             match self.news().await {
@@ -134,6 +143,17 @@ impl Subscription {
         let Source { lease, shutdown, .. } = &self.source;
         let ended = lease.state().map(|ended| lease.refusal(ended));
         ended.or_else(|| shutdown.is_cancelled().then(OpError::shutting_down))
+    }
+
+    /// Lets the time pass that an event has to wait; tells why if the subscription ends meanwhile.
+    /// The event is not sent then, and is read again by whoever goes on.
+    async fn pause(&mut self, delay: Duration) -> Option<OpError> {
+        let Source { lease, shutdown, .. } = &mut self.source;
+        tokio::select! {
+            ended = lease.lost() => Some(lease.refusal(ended)),
+            () = shutdown.cancelled() => Some(OpError::shutting_down()),
+            () = tokio::time::sleep(delay) => None,
+        }
     }
 
     async fn news(&mut self) -> News {

@@ -200,6 +200,13 @@ fn no_server_is_exit_code_4_and_names_the_command_that_starts_one() {
         &["stream", "describe", "a"],
         &["stream", "shards", "a"],
         &["stream", "retention", "a", "48h"],
+        &["stream", "split", "a", "0"],
+        &["stream", "merge", "a", "0", "1"],
+        &["stream", "scale", "a", "2"],
+        &["stream", "mode", "a", "on-demand"],
+        &["stream", "quotas", "a", "aws"],
+        &["stream", "tags", "a"],
+        &["stream", "advise", "a"],
         &["stream", "delete", "a", "--yes"],
     ] {
         run_alone(&[&["--server", &server], command].concat()).expect(4).says(&[
@@ -323,7 +330,12 @@ fn the_json_of_every_command_has_the_keys_that_programs_rely_on() {
         keys(&shards[0]),
         [
             "adjacent_parent_shard_id",
+            "child_shard_ids",
+            "closing_timestamp_ms",
+            "creation_timestamp_ms",
             "hash_key_range",
+            "is_open",
+            "load",
             "parent_shard_id",
             "sequence_number_range",
             "shard_id"

@@ -92,6 +92,13 @@
 //! | headers, frames and lengths at once | `many_damages_at_once_are_each_reported_with_file_and_offset_and_repaired` |
 //! | the catalog | `a_rebuilt_catalog_brings_the_streams_back_and_keeps_the_damaged_one` |
 //!
+//! # Streams that change shape (`resharding`)
+//!
+//! | what is asked | the test |
+//! |---|---|
+//! | closed, unknown or distant shards, steps too far | `what_cannot_be_reshaped_is_exit_code_1_and_names_the_way` |
+//! | reading across all of it | `readers_follow_fifty_reshards_under_load_once_and_in_order_per_key` |
+//!
 //! `kill_loop` kills the server in the middle of concurrent puts; `round_trip` sends a large
 //! file through it.
 
@@ -106,6 +113,7 @@ mod positions;
 mod process;
 mod raw;
 mod requests;
+mod resharding;
 mod round_trip;
 mod rpc;
 mod streams;

@@ -130,28 +130,28 @@ fn advise(stream: &v1::StreamDescriptionSummary, shards: &[&v1::ShardLoad]) -> A
 /// What a hot shard needs.
 fn about(stream_name: &str, load: &v1::ShardLoad, is_on_demand: bool) -> Sentence {
     let percent = load::utilisation(load) * 100.0;
-    let mut text = format!("{} is at {percent:.0} % of what a shard takes", load.shard_id);
+    let mut parts = vec![format!("{} is at {percent:.0} % of what a shard takes", load.shard_id)];
     if load.throttled_records > 0 {
         let throttled = count(load.throttled_records);
-        text += &format!("; {throttled} records were refused in the last minute");
+        parts.push(format!("{throttled} records were refused in the last minute"));
     }
     let share = load.hottest_hash_key_share.unwrap_or_default();
     if let Some(key) = load.hottest_hash_key.as_ref().filter(|_| share >= HOT_KEY) {
-        text += &format!("; the hash key {key} is {:.0} % of it", share * 100.0);
+        parts.push(format!("the hash key {key} is {:.0} % of it", share * 100.0));
     }
     let mut command = None;
-    match &load.halving_hash_key {
-        _ if is_on_demand => text += "; the server splits it by itself",
+    let advice = match &load.halving_hash_key {
+        _ if is_on_demand => "the server splits it by itself",
         Some(at) => {
-            text += "; a split halves its load";
             let shard = short_id(&load.shard_id);
             command = Some(format!("anabranch stream split {stream_name} {shard} --at {at}"));
+            "a split halves its load"
         }
-        None if share >= HOT_KEY => {
-            text += "; a split does not help: spread that key over several";
-        }
-        None => text += "; where its load halves is not known yet",
-    }
+        None if share >= HOT_KEY => "a split does not help: spread that key over several",
+        None => "where its load halves is not known yet",
+    };
+    parts.push(advice.to_owned());
+    let text = parts.join("; ");
     Sentence { shard_id: Some(load.shard_id.clone()), text, command }
 }
 
@@ -189,18 +189,15 @@ fn text(shards: &[&v1::ShardLoad], advice: &Advice) -> String {
         ]
     });
     let header = ["SHARD", "LOAD", "RECORDS/S", "KIB/S", "KIB/S OUT", "REFUSED", "HOTTEST KEY"];
-    let mut text = table(&header, rows.collect());
+    let mut lines = vec![table(&header, rows.collect())];
     if shards.len() > LISTED_MAX {
-        text += &format!("and {} more\n", count((shards.len() - LISTED_MAX) as u64));
+        lines.push(format!("and {} more\n", count((shards.len() - LISTED_MAX) as u64)));
     }
-    text.push('\n');
     for sentence in &advice.sentences {
-        text += &format!("{}\n", sentence.text);
-        if let Some(command) = &sentence.command {
-            text += &format!("  {command}\n");
-        }
+        lines.push(sentence.text.clone());
+        lines.extend(sentence.command.iter().map(|command| format!("  {command}")));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -159,12 +159,12 @@ impl Drawing {
     ) -> String {
         let mut joints = vec![Joint::default(); self.columns];
         for cell in above {
-            joints[cell.left].up = true;
-            joints[cell.right].up = true;
+            joints[cell.left].0 |= Joint::UP;
+            joints[cell.right].0 |= Joint::UP;
         }
         for cell in below {
-            joints[cell.left].down = true;
-            joints[cell.right].down = true;
+            joints[cell.left].0 |= Joint::DOWN;
+            joints[cell.right].0 |= Joint::DOWN;
         }
         // Where the picture ends, all that is open does.
         let is_last = below.is_empty();
@@ -174,8 +174,8 @@ impl Drawing {
         };
         for cell in &made {
             for column in cell.left..cell.right {
-                joints[column].right = true;
-                joints[column + 1].left = true;
+                joints[column].0 |= Joint::RIGHT;
+                joints[column + 1].0 |= Joint::LEFT;
             }
         }
         let mut drawn: Vec<char> = joints.iter().map(|joint| joint.sign(is_ascii)).collect();
@@ -214,41 +214,25 @@ fn write_centred(drawn: &mut [char], columns: std::ops::Range<usize>, word: &str
     }
 }
 
-/// Which of its four neighbours a character is joined to.
+/// Which of its four neighbours a character is joined to, a bit for each.
 #[derive(Clone, Copy, Default, Debug)]
-struct Joint {
-    up: bool,
-    down: bool,
-    left: bool,
-    right: bool,
-}
+struct Joint(usize);
 
 impl Joint {
+    const UP: usize = 1;
+    const DOWN: usize = 2;
+    const LEFT: usize = 4;
+    const RIGHT: usize = 8;
+
+    /// By the four bits.
+    const SIGNS: [char; 16] =
+        [' ', '│', '│', '│', '─', '┘', '┐', '┤', '─', '└', '┌', '├', '─', '┴', '┬', '┼'];
+    /// The same for every terminal.
+    const ASCII_SIGNS: [char; 16] =
+        [' ', '|', '|', '|', '-', '+', '+', '+', '-', '+', '+', '+', '-', '+', '+', '+'];
+
     fn sign(self, is_ascii: bool) -> char {
-        let Joint { up, down, left, right } = self;
-        let (vertical, horizontal) = (up || down, left || right);
-        if is_ascii {
-            return match (vertical, horizontal) {
-                (true, true) => '+',
-                (true, false) => '|',
-                (false, true) => '-',
-                (false, false) => ' ',
-            };
-        }
-        match (up, down, left, right) {
-            (true, true, true, true) => '┼',
-            (true, true, true, false) => '┤',
-            (true, true, false, true) => '├',
-            (true, false, true, true) => '┴',
-            (false, true, true, true) => '┬',
-            (true, false, true, false) => '┘',
-            (true, false, false, true) => '└',
-            (false, true, true, false) => '┐',
-            (false, true, false, true) => '┌',
-            (false, false, true, _) | (false, false, _, true) => '─',
-            (true, ..) | (_, true, ..) => '│',
-            (false, false, false, false) => ' ',
-        }
+        if is_ascii { Joint::ASCII_SIGNS[self.0] } else { Joint::SIGNS[self.0] }
     }
 }
 

@@ -105,7 +105,7 @@ fn text(
         text += "\nThe server decided:\n";
         for decision in &load.decisions {
             let at = time(decision.timestamp_ms);
-            text += &format!("  {at}  {}: {}\n", decision.decision, decision.reason);
+            text += &["  ", &at, "  ", &decision.decision, ": ", &decision.reason, "\n"].concat();
         }
     }
     text

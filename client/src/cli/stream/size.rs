@@ -71,6 +71,8 @@ pub(super) fn run(arguments: &SizeArguments, global: &Global) -> Result<i32, Fai
 }
 
 /// A load to find a number of shards for.
+// All of it is a second, and a number without its unit says less.
+#[allow(clippy::struct_field_names)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     /// KiB of keys and data put a second.

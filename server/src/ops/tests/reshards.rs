@@ -111,13 +111,13 @@ async fn a_batch_that_meets_a_closed_shard_goes_to_its_children() {
     }
     draft.finish().unwrap();
     let stream = fixture.engine.stream(&"orders".parse().unwrap()).unwrap();
-    let metrics = fixture.ops.metrics();
+    let puts = &fixture.ops.puts;
     // The shard is closing when the batch comes, and closed when it looks for room.
     let blocked = {
         let shard = stream.shards()[0].clone();
         fixture.ops.split_shard(split_request("0", HALF)).await.unwrap();
         assert!(shard.closed().is_some());
-        put::Staged::new(stream.clone(), &batch, metrics.clone(), &mut put::Tables::default())
+        put::Staged::new(stream.clone(), &batch, puts, &mut put::Tables::default())
     };
     let outcome = blocked.await;
     assert!(outcome.failures.is_empty());
