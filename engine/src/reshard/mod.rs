@@ -61,10 +61,15 @@ impl Closing {
         self.drained.as_ref().expect("every parent is drained before it is asked for")
     }
 
-    fn finish(mut self, closed: ShardClosed) {
+    /// The shard is closed: readers and producers are told.
+    fn finish(&mut self, closed: ShardClosed) {
         self.is_done = true;
-        let drained = self.drained.take().expect("every parent was drained");
-        self.shard.finish_close(drained, closed);
+        self.shard.finish_close(closed);
+    }
+
+    /// Ends its file, once it is closed. Waits for the disk.
+    fn seal(mut self) {
+        self.shard.seal(self.drained.take().expect("every parent was drained"));
     }
 }
 
@@ -117,9 +122,11 @@ pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Re
         Arc::new(open::new_shard(&state.shared, &state.cache, stream.identity(entry), entry))
     });
     stream.reshape(&plan.closed, |shards| shards.extend(children));
-    for (closing, entry) in closing.into_iter().zip(closed) {
+    // All are told before the first one is sealed: producers wait.
+    for (closing, entry) in closing.iter_mut().zip(closed) {
         closing.finish(entry.closed.expect("these are closed"));
     }
+    closing.into_iter().for_each(Closing::seal);
     let streams = state.streams.lock();
     if streams.is_stopping {
         // Whoever stops the engine has not seen the children.

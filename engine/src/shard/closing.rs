@@ -103,11 +103,9 @@ impl Shard {
             if staging.writer.is_none() {
                 // It comes back when its commit, or its housekeeping, is done.
                 self.writer_back.wait(&mut staging);
-            }
-            if staging.buffer.is_empty()
-                && let Some(writer) = staging.writer.take()
-            {
-                return Ok(writer);
+            } else if staging.buffer.is_empty() {
+                // A commit that has failed meanwhile was seen above.
+                return Ok(staging.writer.take().expect("it was just seen"));
             }
         }
     }
@@ -127,8 +125,8 @@ impl Shard {
     }
 
     /// Ends the shard. The catalog says so already, and [`Shards`](crate::Shards) have its
-    /// children. Waits for the disk, after readers and producers were told.
-    pub(crate) fn finish_close(self: &Arc<Self>, mut drained: Drained, closed: ShardClosed) {
+    /// children. No I/O: [`Shard::seal`] comes when all that were closed with it were ended.
+    pub(crate) fn finish_close(&self, closed: ShardClosed) {
         self.closed.set(closed).expect("a shard is closed once");
         {
             let mut staging = self.staging.lock();
@@ -142,7 +140,11 @@ impl Shard {
         }
         self.room.notify_waiters();
         self.progress.send_modify(|progress| progress.closed = true);
-        // The footer is for retention and for readers' speed; nobody waits for it any more.
+    }
+
+    /// Seals the last segment of a shard that was ended. Waits for the disk: the footer is for
+    /// retention and for readers' speed, and nobody waits for it.
+    pub(crate) fn seal(self: &Arc<Self>, mut drained: Drained) {
         if let Err(error) = drained.writer.seal() {
             let (stream, shard) = (&self.stream_name, self.id);
             tracing::warn!(%stream, %shard, %error, "a closed shard's segment was not sealed");
