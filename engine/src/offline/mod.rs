@@ -13,6 +13,7 @@
 //! after a crash in the middle.
 
 mod dump;
+mod lineage;
 mod lost;
 mod payload;
 mod rebuild;

@@ -13,12 +13,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::lineage::restore;
 use super::{check_is_data_dir, free_name, lock, numbered_dirs, read_catalog};
-use crate::catalog::{Catalog, Contents, ShardClosed, ShardEntry, ShardMark, StreamEntry};
+use crate::catalog::{Catalog, Contents, ShardEntry, ShardMark, StreamEntry};
 use crate::clock::TimelineState;
 use crate::error::{Error, IoContext, Result};
 use crate::fs::{Access, Fs};
-use crate::hash_key::{HashKey, HashKeyRange};
 use crate::ids::{ShardId, StreamId, StreamName};
 use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX};
 use crate::log::header::{FRAMES_START, SegmentHeader};
@@ -253,87 +253,6 @@ fn known_shard(header: &SegmentHeader) -> ShardEntry {
     }
 }
 
-/// Adds the shards that no segment tells of, so that the open ones tile the hash space again.
-/// Returns what had to be guessed.
-fn restore(stream: &mut StreamEntry, tiles: u32) -> Option<String> {
-    let tiling: Vec<_> = HashKeyRange::tile(tiles).collect();
-    let created_ms = stream.created_ms;
-    let empty = |id: u32, range: HashKeyRange| ShardEntry {
-        id: ShardId(id),
-        range,
-        parents: [None, None],
-        created_ms,
-        first_sequence: SequenceNumber::FIRST,
-        closed: None,
-        is_removing: false,
-    };
-    let mut first_ones = stream.shards.iter().filter(|shard| shard.parents == [None, None]);
-    if first_ones.all(|shard| tiling.get(shard.id.0 as usize) == Some(&shard.range)) {
-        let known: BTreeSet<_> = stream.shards.iter().map(|shard| shard.id.0).collect();
-        let missing = (0..tiles).filter(|id| !known.contains(id));
-        let missing: Vec<_> = missing.map(|id| empty(id, tiling[id as usize])).collect();
-        stream.shards.extend(missing);
-    }
-    close_parents(&mut stream.shards);
-    let mut open: Vec<_> =
-        stream.shards.iter().filter(|s| s.closed.is_none()).map(|s| s.range).collect();
-    open.sort_unstable_by_key(|range| range.start);
-    let (gaps, overlaps) = gaps(&open);
-    let highest = stream.shards.iter().map(|shard| shard.id.0).max().unwrap_or(0);
-    let first_new = highest.max(tiles.saturating_sub(1)).saturating_add(1);
-    let count = gaps.len();
-    stream.shards.extend((first_new..).zip(gaps).map(|(id, range)| empty(id, range)));
-    stream.shards.sort_unstable_by_key(|shard| shard.id);
-    if overlaps {
-        return Some("the hash ranges of its shards overlap; look at its shards".to_owned());
-    }
-    (count > 0).then(|| {
-        format!(
-            "{count} part(s) of the hash space belong to no shard that is known; made new \
-             shards for them, from {} on",
-            ShardId(first_new)
-        )
-    })
-}
-
-/// A shard that another one names as its parent was closed when that one was made.
-fn close_parents(shards: &mut [ShardEntry]) {
-    let mut closed: BTreeMap<ShardId, ShardClosed> = BTreeMap::new();
-    for child in shards.iter() {
-        for parent in child.parents.iter().flatten() {
-            let last_sequence = SequenceNumber(child.first_sequence.0.saturating_sub(1));
-            let at = ShardClosed { at_ms: child.created_ms, last_sequence };
-            closed.entry(*parent).or_insert(at);
-        }
-    }
-    for shard in shards {
-        shard.closed = closed.get(&shard.id).copied();
-    }
-}
-
-/// The parts of the hash space that none of `ranges`, which are sorted, covers, and whether any
-/// two overlap.
-fn gaps(ranges: &[HashKeyRange]) -> (Vec<HashKeyRange>, bool) {
-    let (mut gaps, mut overlaps) = (Vec::new(), false);
-    // The first key that is not covered yet; `None` behind the last one there is.
-    let mut next = Some(0u128);
-    for range in ranges {
-        match next {
-            Some(next) if range.start.0 > next => {
-                let end = HashKey(range.start.0 - 1);
-                gaps.push(HashKeyRange { start: HashKey(next), end });
-            }
-            Some(next) => overlaps |= range.start.0 < next,
-            None => overlaps = true,
-        }
-        next = next.and_then(|next| range.end.0.checked_add(1).map(|behind| behind.max(next)));
-    }
-    if let Some(next) = next {
-        gaps.push(HashKeyRange { start: HashKey(next), end: HashKey(u128::MAX) });
-    }
-    (gaps, overlaps)
-}
-
 /// Of two streams of a name the older was being deleted when the newer was made.
 fn bury_namesakes(contents: &mut Contents, paths: &Paths, report: &mut RebuildReport) {
     let mut newest: BTreeMap<StreamName, StreamId> = BTreeMap::new();
@@ -380,24 +299,4 @@ fn next_stream_id(fs: &dyn Fs, paths: &Paths) -> Result<u64> {
         highest = highest.max(header.map_or(0, |header| header.identity.stream.0));
     }
     Ok(highest.saturating_add(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(start: u128, end: u128) -> HashKeyRange {
-        HashKeyRange { start: HashKey(start), end: HashKey(end) }
-    }
-
-    #[test]
-    fn what_no_shard_covers_is_found() {
-        assert_eq!(gaps(&[]), (vec![range(0, u128::MAX)], false));
-        assert_eq!(gaps(&[range(0, u128::MAX)]), (vec![], false));
-        assert_eq!(
-            gaps(&[range(5, 9), range(20, u128::MAX - 1)]),
-            (vec![range(0, 4), range(10, 19), range(u128::MAX, u128::MAX)], false)
-        );
-        assert!(gaps(&[range(0, 9), range(9, u128::MAX)]).1);
-    }
 }

@@ -11,6 +11,7 @@ use crate::tests::{World, name, put, put_now, read_all, read_from};
 use crate::{Error, Shard, StreamSettings};
 
 mod ends;
+mod reshards;
 
 const DATA: &str = "/data";
 

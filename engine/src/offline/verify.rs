@@ -129,7 +129,8 @@ fn catalog(
         (Ok(contents), _) => {
             let live = contents.streams.iter().filter(|stream| !stream.is_deleting);
             report.streams = live.clone().count() as u64;
-            report.shards = live.map(|stream| stream.shards.len() as u64).sum();
+            let shards = live.flat_map(|stream| &stream.shards);
+            report.shards = shards.filter(|shard| !shard.is_removing).count() as u64;
             Ok(Some(contents))
         }
         (Err(_), Mode::Offline) if is_missing(fs, &path) && !has_records(fs, data) => {
@@ -187,6 +188,12 @@ pub(super) fn logs(
         }
         let contents = contents.expect("the stream stands in it");
         for shard in &stream.shards {
+            if shard.is_removing {
+                // A part of its files may be gone, and nobody misses them.
+                let dir = paths.shard(stream.id, shard.id);
+                findings.push(note(dir, "an expired shard whose files are still to be removed"));
+                continue;
+            }
             logs.push(known_log(paths, contents, stream, shard, is_online));
         }
         let (shard_dirs, others) = numbered_dirs(fs, &paths.stream(stream.id))?;
