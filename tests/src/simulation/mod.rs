@@ -17,5 +17,5 @@ mod run;
 
 pub use faults::flip_some;
 pub(crate) use model::pool;
-pub use operation::{Batch, Operation, Restart, Trouble};
+pub use operation::{Batch, Operation, Reshard, Restart, Trouble};
 pub use run::{Settings, Simulation, Totals};

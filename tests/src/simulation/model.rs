@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use anabranch_engine::catalog::ShardClosed;
 use anabranch_engine::record::EncodedRecord;
 
 use crate::support::Random;
@@ -73,6 +74,8 @@ pub(crate) struct ShardModel {
     pub(crate) entries: BTreeMap<u64, Entry>,
     pub(crate) horizon: u64,
     pub(crate) last_arrival_ms: u64,
+    /// Where it ends, once it was split or merged.
+    pub(crate) closed: Option<ShardClosed>,
 }
 
 impl ShardModel {

@@ -71,8 +71,34 @@ pub enum Operation {
         /// The next run acknowledges what is only written.
         os: bool,
     },
+    /// A stream changes shape.
+    Reshard(Reshard),
     /// Only where faults are asked for.
     Fault(Trouble),
+}
+
+/// How a stream changes shape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reshard {
+    /// A shard becomes two.
+    Split {
+        /// Which of all open shards.
+        shard: u8,
+        /// Where in its range.
+        at: u64,
+    },
+    /// A shard and the one behind it become one.
+    Merge {
+        /// Which of all open shards.
+        shard: u8,
+    },
+    /// The shards of a stream become even.
+    Scale {
+        /// Which of a few names.
+        name: u8,
+        /// How many shards there are then.
+        shards: u8,
+    },
 }
 
 /// The records of one append.
@@ -143,7 +169,7 @@ impl Operation {
     /// The next operation of a run; `faults` are among them where they are asked for.
     pub fn draw(random: &mut Random, faults: bool) -> Operation {
         let byte = |random: &mut Random| random.next() as u8;
-        match random.below(if faults { 103 } else { 100 }) {
+        match random.below(if faults { 108 } else { 105 }) {
             0..3 => Operation::Create { name: byte(random), shards: byte(random) },
             3 => Operation::Delete { name: byte(random) },
             4..37 => Operation::Append { shard: byte(random), batch: Batch::draw(random) },
@@ -179,6 +205,11 @@ impl Operation {
                 },
                 os: random.below(3) == 0,
             },
+            100..105 => Operation::Reshard(match random.below(5) {
+                0..2 => Reshard::Split { shard: byte(random), at: random.next() },
+                2..4 => Reshard::Merge { shard: byte(random) },
+                _ => Reshard::Scale { name: byte(random), shards: byte(random) },
+            }),
             _ => Operation::Fault(match random.below(10) {
                 0..2 => Trouble::Sync { nth: 1 + byte(random) % 12 },
                 2..4 => Trouble::Write { nth: 1 + byte(random) % 12 },

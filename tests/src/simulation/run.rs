@@ -1,7 +1,9 @@
 //! A simulated run: applies operations to the engine and to the model, and compares. How the
-//! engine ends and starts again meanwhile stands in [`restarts`].
+//! engine ends and starts again meanwhile stands in [`restarts`], how streams change shape in
+//! [`shapes`].
 
 mod restarts;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,14 +12,16 @@ use std::time::Duration;
 
 use anabranch_engine::clock::Clock;
 use anabranch_engine::fs::{Fault, Op};
-use anabranch_engine::ids::StreamName;
+use anabranch_engine::ids::{ShardId, StreamName};
 use anabranch_engine::record::{PartitionKey, RecordView};
 use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::{
     AppendTicket, Cursor, Engine, Error, ReadLimit, Shard, Stream, StreamSettings,
 };
 
+use self::shapes::StreamModel;
 use super::model::{Ended, Entry, ShardModel, State};
+
 use super::operation::{Batch, Operation, Restart, Trouble};
 use crate::support::{Random, World, for_each, name, poll};
 
@@ -47,6 +51,10 @@ pub struct Totals {
     pub read: u64,
     /// Records that mode `os` acknowledged and a power cut took.
     pub lost_in_os: u64,
+    /// Times that a stream changed shape.
+    pub reshards: u64,
+    /// Closed shards that went when their records had expired.
+    pub expired: u64,
     /// A hash of everything that happened.
     pub trace: u64,
 }
@@ -59,32 +67,30 @@ impl Totals {
         self.put += other.put;
         self.read += other.read;
         self.lost_in_os += other.lost_in_os;
+        self.reshards += other.reshards;
+        self.expired += other.expired;
     }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { restarts, cuts, put, read, lost_in_os, .. } = self;
+        let Totals { restarts, cuts, put, read, lost_in_os, reshards, expired, .. } = self;
         write!(f, "{restarts} restarts, {cuts} of them power cuts; {put} records put, ")?;
-        write!(f, "{read} read and compared; {lost_in_os} unsynced ones lost in mode os")
+        write!(f, "{read} read and compared; {lost_in_os} unsynced ones lost in mode os; ")?;
+        write!(f, "{reshards} reshards; {expired} closed shards expired")
     }
-}
-
-struct StreamModel {
-    id: u64,
-    stream: Arc<Stream>,
-    shards: Vec<ShardModel>,
 }
 
 /// A change of the catalog whose outcome nobody was told.
 enum Unsure {
     Created(StreamName),
     Deleted(StreamName),
+    Resharded(u64),
 }
 
 struct Ticket {
     stream: u64,
-    shard: usize,
+    shard: ShardId,
     first: u64,
     count: u64,
     outcome: AppendTicket,
@@ -92,7 +98,7 @@ struct Ticket {
 
 struct Reader {
     stream: u64,
-    shard: usize,
+    shard: ShardId,
     cursor: Option<Cursor>,
     position: u64,
 }
@@ -204,6 +210,7 @@ impl Simulation {
                 }
             }
             Operation::Restart { how, os } => self.restart(how, os),
+            Operation::Reshard(reshard) => self.reshard(reshard),
             Operation::Fault(trouble) => self.trouble(trouble),
         }
         self.collect_tickets();
@@ -247,9 +254,8 @@ impl Simulation {
         let id = stream.id().0;
         let known = self.streams.values().any(|model| model.id == id);
         assert!(!known, "a stream's id is never used again");
-        let shards = stream.shards().iter().map(|_| ShardModel::default()).collect();
         self.note(id);
-        self.streams.insert(stream.name().clone(), StreamModel { id, stream, shards });
+        self.streams.insert(stream.name().clone(), StreamModel::new(stream));
     }
 
     fn delete(&mut self, number: u8) {
@@ -266,29 +272,45 @@ impl Simulation {
         }
     }
 
-    /// The shard that a number chooses, with what is known of it.
-    fn choose(&self, number: u8) -> Option<(StreamName, usize, Arc<Shard>)> {
-        let all = self.streams.iter().flat_map(|(name, model)| {
-            let shards = model.stream.shards().to_vec().into_iter();
-            shards.enumerate().map(move |(index, shard)| (name, index, shard))
-        });
-        let all: Vec<_> = all.collect();
-        let (name, index, shard) = all.get(usize::from(number) % all.len().max(1))?;
-        Some(((*name).clone(), *index, shard.clone()))
+    /// The shard that a number chooses, open or not.
+    fn choose(&self, number: u8) -> Option<(StreamName, Arc<Shard>)> {
+        self.choose_from(number, |model| model.stream.shards().to_vec())
     }
 
-    fn shard_model(&mut self, stream: u64, shard: usize) -> Option<&mut ShardModel> {
+    /// The open shard that a number chooses.
+    fn choose_open(&self, number: u8) -> Option<(StreamName, Arc<Shard>)> {
+        self.choose_from(number, |model| model.stream.shards().open().cloned().collect())
+    }
+
+    fn choose_from(
+        &self,
+        number: u8,
+        shards: impl Fn(&StreamModel) -> Vec<Arc<Shard>>,
+    ) -> Option<(StreamName, Arc<Shard>)> {
+        let all = self
+            .streams
+            .iter()
+            .flat_map(|(name, model)| shards(model).into_iter().map(move |shard| (name, shard)));
+        let all: Vec<_> = all.collect();
+        let (name, shard) = all.get(usize::from(number) % all.len().max(1))?;
+        Some(((*name).clone(), shard.clone()))
+    }
+
+    fn shard_model(&mut self, stream: u64, shard: ShardId) -> Option<&mut ShardModel> {
         let model = self.streams.values_mut().find(|model| model.id == stream)?;
-        model.shards.get_mut(shard)
+        model.shards.get_mut(&shard)
     }
 
     // ---- putting -------------------------------------------------------------------------
 
     fn append(&mut self, number: u8, batch: Batch) {
-        let Some((name, index, shard)) = self.choose(number) else {
-            return;
-        };
-        let model = &self.streams[&name].shards[index];
+        // Closed ones are many, and have nothing to say but that they are.
+        let chosen =
+            if number % 16 == 0 { self.choose(number / 16) } else { self.choose_open(number) };
+        let Some((name, shard)) = chosen else { return };
+        let index = shard.id();
+        let model = &self.streams[&name].shards[&index];
+        let is_closed = model.closed.is_some();
         let held: u64 = model.entries.values().map(|entry| u64::from(entry.len)).sum();
         let bytes_max = if held > SHARD_BYTES_MAX { 100 } else { u32::MAX };
         let mut random = Random(batch.seed.into());
@@ -326,11 +348,15 @@ impl Simulation {
                 self.totals.put += count;
                 self.note(first);
                 let stream = self.streams.get_mut(&name).expect("it was chosen from them");
-                stream.shards[index].staged(first, entries);
+                assert!(!is_closed, "a closed shard takes records");
+                stream.shards.get_mut(&index).expect("it was chosen").staged(first, entries);
                 let stream = stream.id;
                 self.tickets.push(Ticket { stream, shard: index, first, count, outcome });
             }
             Err(Error::Busy { .. }) => assert!(self.tickets.iter().any(|t| t.shard == index)),
+            Err(Error::ShardClosed { .. }) => {
+                assert!(is_closed, "an open shard says that it is closed")
+            }
             Err(Error::Halted { .. } | Error::StreamInDoubt { .. }) => {
                 assert!(self.is_failing || self.is_dead(), "seed {}", self.seed);
             }
@@ -393,7 +419,7 @@ impl Simulation {
     // ---- reading -------------------------------------------------------------------------
 
     fn open_reader(&mut self, slot: u8, number: u8, from: u16) {
-        let Some((name, index, shard)) = self.choose(number) else {
+        let Some((name, shard)) = self.choose(number) else {
             return;
         };
         let tip = shard.watermarks().durable.0;
@@ -401,7 +427,7 @@ impl Simulation {
         let cursor = Some(shard.cursor(SequenceNumber(from)));
         let stream = self.streams[&name].id;
         self.readers[usize::from(slot) % READERS] =
-            Some(Reader { stream, shard: index, cursor, position: from });
+            Some(Reader { stream, shard: shard.id(), cursor, position: from });
     }
 
     fn read(&mut self, slot: u8, limit: ReadLimit) {
@@ -412,8 +438,13 @@ impl Simulation {
         let cursor = reader.cursor.as_mut().expect("a reader of this run has a cursor");
         let outcome = cursor.read(limit);
         let (is_dead, is_misread) = (self.is_dead(), self.is_misread());
-        let Some(model) = self.shard_model(reader.stream, reader.shard) else {
+        if self.streams.values().all(|model| model.id != reader.stream) {
             assert!(matches!(outcome, Err(Error::StreamDeleted { .. })));
+            return;
+        }
+        let Some(model) = self.shard_model(reader.stream, reader.shard) else {
+            // It has expired. Whoever stood in it finds its end.
+            assert!(outcome.is_ok_and(|page| page.records == 0 && page.is_end) || is_dead);
             return;
         };
         let page = match outcome {
@@ -445,14 +476,18 @@ impl Simulation {
         assert!(page.bytes <= limit.bytes || page.records == 1, "more bytes than asked for");
         let is_behind = model.visible(page.next.0, u64::MAX).next().is_some();
         assert!(page.records > 0 || !is_behind, "an empty page before the tip");
+        let is_end = model.closed.is_some_and(|closed| page.next > closed.last_sequence);
+        assert_eq!(page.is_end, is_end, "the end is told where it is");
+        let is_through = page.records == 0 && model.closed.is_some();
+        assert!(page.is_end || !is_through, "no end of a closed shard");
         reader.position = page.next.0;
         self.totals.read += page.records as u64;
         self.note(page.next.0 << 8 ^ page.records as u64);
-        self.readers[slot] = Some(reader);
+        self.readers[slot] = if page.is_end { self.follow(&reader, slot) } else { Some(reader) };
     }
 
     fn seek_time(&mut self, number: u8, ago_s: u32) {
-        let Some((name, index, shard)) = self.choose(number) else {
+        let Some((name, shard)) = self.choose(number) else {
             return;
         };
         let wanted_ms = self.world.clock.wall_ms() - u64::from(ago_s) * 1000;
@@ -463,7 +498,7 @@ impl Simulation {
                 return;
             }
         };
-        let model = &self.streams[&name].shards[index];
+        let model = &self.streams[&name].shards[&shard.id()];
         let due = model.visible(0, u64::MAX).find(|(_, entry)| entry.arrival_ms >= wanted_ms);
         let due = due.map_or(shard.watermarks().durable.0, |(number, _)| number);
         assert_eq!(found, due, "the first record at or after {wanted_ms}");
@@ -478,10 +513,11 @@ impl Simulation {
         if monotonic.saturating_sub(self.last_sync) >= Duration::from_secs(1) {
             self.last_sync = monotonic;
             if !self.is_dead() && !self.is_failing {
-                let shards = self.streams.values_mut().flat_map(|model| &mut model.shards);
+                let shards = self.streams.values_mut().flat_map(|model| model.shards.values_mut());
                 shards.for_each(ShardModel::synced);
             }
         }
+        self.look_at_shapes(&[]);
         self.look_at_horizons();
         let is_told = self.engine().stats().damage_found > 0;
         assert!(!is_told || self.is_misread(), "seed {}: damage that nobody did", self.seed);
@@ -491,7 +527,7 @@ impl Simulation {
     fn look_at_horizons(&mut self) {
         let now_ms = self.world.clock.wall_ms();
         for model in self.streams.values_mut() {
-            for (shard, model) in model.stream.shards().iter().zip(&mut model.shards) {
+            for (shard, model) in model.stream.shards().iter().zip(model.shards.values_mut()) {
                 let watermarks = shard.watermarks();
                 let horizon = watermarks.trim_horizon.0;
                 assert!(horizon >= model.horizon, "the horizon falls");

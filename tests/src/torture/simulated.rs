@@ -14,7 +14,7 @@ const RESTARTS: u64 = 10;
 pub(super) const CHECK: Check = Check {
     name: "simulated",
     tier: "A",
-    rows: &["R2", "R14", "R15"],
+    rows: &["R2", "R14", "R15", "R28"],
     about: "long random lives over the simulated disk, with failing disks among them",
     needs: &[],
     run,
@@ -37,6 +37,8 @@ fn run(plan: &Plan) -> Result<Figures> {
     figures.told("of them power cuts", totals.cuts);
     figures.told("records put", totals.put);
     figures.told("records read and compared", totals.read);
+    figures.told("reshards", totals.reshards);
+    figures.told("closed shards expired", totals.expired);
     figures.told("unsynced records lost, as mode os may", totals.lost_in_os);
     Ok(figures)
 }

@@ -1,9 +1,12 @@
 //! How a run of the engine ends, and what the next one has to find.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anabranch_engine::Durability;
 use anabranch_engine::clock::Clock;
+use anabranch_engine::fs::Fs;
+use anabranch_engine::offline::{self, Finding, FindingKind, Mode};
 use anabranch_engine::sequence::SequenceNumber;
 
 use super::{RETENTION_MS, Simulation, Unsure};
@@ -11,7 +14,26 @@ use crate::simulation::model::{Ended, ShardModel, State};
 use crate::simulation::operation::Restart;
 use crate::support::{WHOLE, World, for_each};
 
+/// Looking at all that stands on the disk takes longer than a start.
+const VERIFY_EVERY: u64 = 8;
+
 impl Simulation {
+    /// The offline tools find nothing wrong either.
+    fn verify(&self) {
+        let fs: Arc<dyn Fs> = Arc::new(self.world.fs.clone());
+        match offline::verify(&fs, Path::new("/data"), Mode::Offline, &mut |_| ()) {
+            Ok(report) => {
+                let is_damage = |finding: &&Finding| finding.kind == FindingKind::Damage;
+                let damage: Vec<_> = report.findings.iter().filter(is_damage).collect();
+                assert!(damage.is_empty() || self.is_dead(), "seed {}: {damage:?}", self.seed);
+            }
+            // Before the first start there is no directory.
+            Err(error) => {
+                assert!(self.is_dead() || self.totals.restarts == 0, "seed {}: {error}", self.seed);
+            }
+        }
+    }
+
     pub(super) fn restart(&mut self, how: Restart, os: bool) {
         self.world.durability = if os { Durability::Os } else { Durability::Fsync };
         match how {
@@ -74,6 +96,9 @@ impl Simulation {
         self.is_synced = self.world.durability == Durability::Fsync;
         self.undurable_slices = self.world.fs.undurable_slices();
         self.misread = self.world.fs.failed_reads();
+        if self.totals.restarts % VERIFY_EVERY == 0 {
+            self.verify();
+        }
         let engine = match self.world.open() {
             Ok(engine) => engine,
             Err(error) => {
@@ -101,6 +126,7 @@ impl Simulation {
     /// What has become of changes that nobody was told of; everything else is as it was.
     fn settle_streams(&mut self) {
         let engine = self.engine().clone();
+        let mut resharded = Vec::new();
         for unsure in std::mem::take(&mut self.unsure) {
             match unsure {
                 Unsure::Created(name) => {
@@ -110,6 +136,7 @@ impl Simulation {
                         self.adopt(stream);
                     }
                 }
+                Unsure::Resharded(stream) => resharded.push(stream),
                 Unsure::Deleted(name) => {
                     if engine.stream(&name).is_err() {
                         self.streams.remove(&name);
@@ -123,8 +150,8 @@ impl Simulation {
         for (name, model) in &mut self.streams {
             model.stream = engine.stream(name).expect("it was just listed");
             assert_eq!(model.stream.id().0, model.id);
-            assert_eq!(model.stream.shards().len(), model.shards.len());
         }
+        self.look_at_shapes(&resharded);
     }
 
     /// Reads every shard whole. False where the power goes meanwhile.
@@ -132,7 +159,7 @@ impl Simulation {
         let is_dead =
             |world: &World, cut_at: Option<u64>| cut_at.is_some_and(|at| world.fs.ops() > at);
         for model in self.streams.values_mut() {
-            for (shard, model) in model.stream.shards().iter().zip(&mut model.shards) {
+            for (shard, model) in model.stream.shards().iter().zip(model.shards.values_mut()) {
                 let horizon = shard.watermarks().trim_horizon.0;
                 assert!(horizon >= model.horizon, "the horizon falls over a restart");
                 let now_ms = self.world.clock.wall_ms();
@@ -152,6 +179,7 @@ impl Simulation {
                         }
                     };
                     if page.records == 0 {
+                        assert_eq!(page.is_end, model.closed.is_some(), "the end of a shard");
                         break;
                     }
                     for_each(&page, |record| {
@@ -186,7 +214,10 @@ impl Simulation {
                 *slot = None;
                 continue;
             };
-            let shard = &model.stream.shards()[reader.shard];
+            let Ok(shard) = model.stream.shard(reader.shard) else {
+                *slot = None;
+                continue;
+            };
             reader.cursor = Some(shard.cursor(SequenceNumber(reader.position)));
         }
     }
