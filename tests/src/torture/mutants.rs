@@ -70,8 +70,14 @@ const MUTANTS: &[Mutant] = &[
     Mutant::new("proof-near", "R7", "by-hand", "a proof is sought in the next 64 KiB only"),
     Mutant::new("any-header", "R7", "by-hand", "a segment of another log is taken for ours"),
     Mutant::new("old-catalog", "R11", "by-hand", "a clean stop is believed whatever came later"),
+    Mutant::new("close-unmarked", "R7", "by-hand", "a closed shard's end is not recorded"),
     Mutant::new("m7", "R9", "stale", "frames of earlier lives of a file pass"),
     Mutant::new("m12", "R8", "truncations", "the end of a file is off by one"),
+    Mutant::new("close-undrained", "R28", "simulated", "a shard is closed with records staged"),
+    Mutant::new("child-from-one", "R28", "simulated", "the numbers of a child begin at 1"),
+    Mutant::new("shape-early", "R28", "simulated", "children are there before the catalog says so"),
+    Mutant::new("files-first", "R28", "simulated", "an expired shard's files go before its entry"),
+    Mutant::new("reopen-in-doubt", "R28", "simulated", "parents go on while it is in doubt"),
     Mutant::new("recycle-shared", "R13", "readers", "a segment is recycled under a living slice"),
 ];
 
