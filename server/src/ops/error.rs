@@ -152,9 +152,6 @@ impl From<Error> for OpError {
             Error::StreamUpdating { name } => {
                 OpError::new(Kind::ResourceInUse, message).with("stream_name", name.as_str())
             }
-            Error::ShardClosing { shard } => {
-                OpError::new(Kind::Throttled, message).with("shard_id", shard.to_string())
-            }
             Error::ShardClosed { shard } | Error::SplitOutside { shard, .. } => {
                 OpError::new(Kind::InvalidArgument, message).with("shard_id", shard.to_string())
             }
@@ -169,7 +166,7 @@ impl From<Error> for OpError {
                     .with("shard_id", shard.to_string())
                     .with("sequence_number", sequence.to_string())
             }
-            Error::Busy { shard } => {
+            Error::Busy { shard } | Error::ShardClosing { shard } => {
                 OpError::new(Kind::Throttled, message).with("shard_id", shard.to_string())
             }
             Error::StreamInDoubt { name } => {

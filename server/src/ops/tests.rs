@@ -15,6 +15,7 @@ mod settings;
 mod statuses;
 mod streams;
 mod subscriptions;
+mod updating;
 
 use std::future::Future;
 use std::path::Path;
