@@ -182,6 +182,7 @@ impl Fake {
                     index: index as u32,
                     error_code: "ProvisionedThroughputExceededException".to_owned(),
                     error_message: "slow down".to_owned(),
+                    ..v1::ProduceFailure::default()
                 });
                 (0, 0)
             } else {

@@ -111,6 +111,7 @@ async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result
         Operation::RemoveTagsFromStream => {
             encode(ops.remove_tags_from_stream(decode(message)?).await)
         }
+        Operation::DescribeShardLoad => encode(ops.describe_shard_load(decode(message)?)),
         Operation::SetQuotas => encode(ops.set_quotas(decode(message)?).await),
         Operation::StartStreamEncryption => encode(ops.start_stream_encryption(decode(message)?)),
         Operation::StopStreamEncryption => encode(ops.stop_stream_encryption(decode(message)?)),

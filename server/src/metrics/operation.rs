@@ -33,6 +33,7 @@ operations! {
     DeregisterStreamConsumer,
     DescribeAccountSettings,
     DescribeLimits,
+    DescribeShardLoad,
     DescribeStream,
     DescribeStreamConsumer,
     DescribeStreamSummary,

@@ -6,10 +6,8 @@
 use anabranch_engine::settings::{QuotaProfile, StreamMode};
 
 use super::{Kind, OpError, Ops, Result};
+use crate::traffic::quotas;
 
-/// Shards under the quotas of the real service, and on-demand streams (developer guide).
-const AWS_SHARDS: u32 = 500;
-const AWS_ON_DEMAND_STREAMS: u32 = 50;
 /// What the API can say at most, where nothing is limited (API model: 0 to 1,000,000).
 const OPEN: u32 = 1_000_000;
 
@@ -48,9 +46,10 @@ impl Ops {
     pub(super) fn account_limits(&self) -> AccountLimits {
         match self.quotas {
             QuotaProfile::Open => AccountLimits { shards: OPEN, on_demand_streams: OPEN },
-            QuotaProfile::Aws => {
-                AccountLimits { shards: AWS_SHARDS, on_demand_streams: AWS_ON_DEMAND_STREAMS }
-            }
+            QuotaProfile::Aws => AccountLimits {
+                shards: quotas::at_once("shards"),
+                on_demand_streams: quotas::at_once("on-demand streams"),
+            },
         }
     }
 

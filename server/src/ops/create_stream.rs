@@ -6,7 +6,7 @@ use anabranch_engine::settings::StreamMode;
 use anabranch_engine::{Engine, StreamSettings};
 use anabranch_proto::v1::{CreateStreamRequest, CreateStreamResponse};
 
-use super::{OpError, Ops, Result, names, settings, tags};
+use super::{OpError, Operation, Ops, Result, names, settings, tags};
 
 /// Shards of a stream that is made without saying how many (service).
 const SHARDS_DEFAULT: u32 = 4;
@@ -45,6 +45,8 @@ impl Ops {
         if self.deleting(&name).is_some() {
             return Err(Error::StreamExists { name }.into());
         }
+        self.admit(Operation::CreateStream, None)?;
+        let _creating = self.throughput.begin_creation(self.shown_creating())?;
         let create = move |engine: &Engine| engine.create_stream(&name, shard_count, settings);
         let stream = self.blocking(create).await?;
         self.show_creating(&stream);

@@ -5,7 +5,7 @@ use anabranch_proto::v1::{
     DecreaseStreamRetentionPeriodRequest, DecreaseStreamRetentionPeriodResponse,
 };
 
-use super::{Ops, Result, names};
+use super::{Operation, Ops, Result, names};
 
 impl Ops {
     /// Keeps records for less long. The current
@@ -19,6 +19,7 @@ impl Ops {
         let current = stream.retention_hours();
         let allowed = RETENTION_HOURS_MIN..=current;
         names::within("retention_period_hours", Some(hours), allowed, current)?;
+        self.admit(Operation::DecreaseStreamRetentionPeriod, Some(&stream))?;
         if hours != current {
             self.blocking(move |engine| engine.set_retention_hours(&stream, hours)).await?;
         }

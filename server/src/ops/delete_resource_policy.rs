@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{DeleteResourcePolicyRequest, DeleteResourcePolicyResponse};
 
 use super::resource::Attached;
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Removes the policy of a stream or a consumer, if it has one.
@@ -12,6 +12,7 @@ impl Ops {
         request: DeleteResourcePolicyRequest,
     ) -> Result<DeleteResourcePolicyResponse> {
         let resource = self.resource(&request.resource_arn)?;
+        self.admit(Operation::DeleteResourcePolicy, None)?;
         let delete = |attached: Attached<'_>| {
             *attached.policy = None;
             Ok(())

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DeleteStreamRequest, DeleteStreamResponse};
 
-use super::{Kind, OpError, Ops, Result};
+use super::{Kind, OpError, Operation, Ops, Result};
 
 impl Ops {
     /// Deletes a stream. Its readers and writers learn of it from the engine.
@@ -22,6 +22,7 @@ impl Ops {
                 .with("stream_name", name.as_str())
                 .with("consumers", consumers.to_string()));
         }
+        self.admit(Operation::DeleteStream, Some(&stream))?;
         let (name, described) = (stream.name().clone(), self.description(&stream));
         self.blocking(move |engine| engine.delete_stream(stream.name())).await?;
         self.show_deleting(&name, described);

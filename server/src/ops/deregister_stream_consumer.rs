@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{DeregisterStreamConsumerRequest, DeregisterStreamConsumerResponse};
 
 use super::names::ConsumerFields;
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Removes a consumer, then ends its subscriptions: one that starts in between finds no
@@ -19,6 +19,7 @@ impl Ops {
             consumer_name: &request.consumer_name,
         };
         let (stream, consumer) = self.consumer(&fields)?;
+        self.admit(Operation::DeregisterStreamConsumer, Some(&stream))?;
         let id = stream.id();
         let name = consumer.name.clone();
         self.blocking(move |engine| engine.deregister_consumer(&stream, &consumer.name)).await?;

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DescribeAccountSettingsRequest, DescribeAccountSettingsResponse};
 
-use super::{Ops, Result, commitment};
+use super::{Operation, Ops, Result, commitment};
 
 impl Ops {
     /// Describes the settings of the account, which is the server.
@@ -10,6 +10,7 @@ impl Ops {
         &self,
         _request: DescribeAccountSettingsRequest,
     ) -> Result<DescribeAccountSettingsResponse> {
+        self.admit(Operation::DescribeAccountSettings, None)?;
         let now = commitment::as_of(self.engine.account().commitment, self.engine.now_ms());
         let minimum_throughput_billing_commitment = Some(commitment::shown(now));
         Ok(DescribeAccountSettingsResponse { minimum_throughput_billing_commitment })

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{DescribeLimitsRequest, DescribeLimitsResponse};
 
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 /// The API's numbers end here (API model: 0 to 1,000,000).
 const SHOWN_MAX: u64 = 1_000_000;
@@ -13,6 +13,7 @@ impl Ops {
         &self,
         _request: DescribeLimitsRequest,
     ) -> Result<DescribeLimitsResponse> {
+        self.admit(Operation::DescribeLimits, None)?;
         let (in_use, limits) = (self.account_use(), self.account_limits());
         let shown = |count: u64| count.min(SHOWN_MAX) as u32;
         Ok(DescribeLimitsResponse {

@@ -5,7 +5,7 @@ use anabranch_proto::v1::{self, DescribeStreamRequest, DescribeStreamResponse, S
 
 use super::list_shards::page_of_shards;
 use super::names::NamesStream;
-use super::{Ops, Result, describe, monitoring, names};
+use super::{Operation, Ops, Result, describe, monitoring, names};
 
 impl Ops {
     /// Describes a stream and a page of its shards.
@@ -22,6 +22,7 @@ impl Ops {
         let after = request.exclusive_start_shard_id.as_deref();
         let after =
             after.map(|text| names::shard_id("exclusive_start_shard_id", text)).transpose()?;
+        self.admit(Operation::DescribeStream, Some(&stream))?;
         let mut described = self.description(&stream);
         // A stream that is being made has no shards yet.
         if self.status(&stream) != v1::StreamStatus::Creating {

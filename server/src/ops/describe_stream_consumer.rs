@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{DescribeStreamConsumerRequest, DescribeStreamConsumerResponse};
 
 use super::names::ConsumerFields;
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Describes a consumer.
@@ -18,6 +18,7 @@ impl Ops {
             consumer_name: &request.consumer_name,
         };
         let (stream, consumer) = self.consumer(&fields)?;
+        self.admit(Operation::DescribeStreamConsumer, Some(&stream))?;
         Ok(DescribeStreamConsumerResponse {
             consumer_description: Some(self.show_consumer(&stream, &consumer)),
         })

@@ -5,7 +5,7 @@ use anabranch_proto::v1::{
     self, DescribeStreamSummaryRequest, DescribeStreamSummaryResponse, StreamDescriptionSummary,
 };
 
-use super::{Ops, Result, describe, monitoring, settings};
+use super::{Operation, Ops, Result, describe, monitoring, settings};
 
 impl Ops {
     /// Describes a stream without its shards.
@@ -14,6 +14,7 @@ impl Ops {
         request: DescribeStreamSummaryRequest,
     ) -> Result<DescribeStreamSummaryResponse> {
         let stream = self.named_stream(&request)?;
+        self.admit(Operation::DescribeStreamSummary, Some(&stream))?;
         let set = stream.settings();
         let is_on_demand = set.mode == StreamMode::OnDemand;
         let strategy = match is_on_demand {

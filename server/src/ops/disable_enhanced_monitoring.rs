@@ -3,7 +3,7 @@
 use anabranch_engine::settings::ShardMetrics;
 use anabranch_proto::v1::{DisableEnhancedMonitoringRequest, DisableEnhancedMonitoringResponse};
 
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Switches metrics of the single shards of a stream off.
@@ -12,7 +12,14 @@ impl Ops {
         request: DisableEnhancedMonitoringRequest,
     ) -> Result<DisableEnhancedMonitoringResponse> {
         let metrics = &request.shard_level_metrics;
-        let changed = self.change_monitoring(&request, metrics, ShardMetrics::without).await?;
+        let changed = self
+            .change_monitoring(
+                Operation::DisableEnhancedMonitoring,
+                &request,
+                metrics,
+                ShardMetrics::without,
+            )
+            .await?;
         Ok(DisableEnhancedMonitoringResponse {
             stream_name: changed.stream_name,
             current_shard_level_metrics: changed.current,

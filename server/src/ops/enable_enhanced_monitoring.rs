@@ -3,7 +3,7 @@
 use anabranch_engine::settings::ShardMetrics;
 use anabranch_proto::v1::{EnableEnhancedMonitoringRequest, EnableEnhancedMonitoringResponse};
 
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Switches metrics of the single shards of a stream on.
@@ -12,7 +12,14 @@ impl Ops {
         request: EnableEnhancedMonitoringRequest,
     ) -> Result<EnableEnhancedMonitoringResponse> {
         let metrics = &request.shard_level_metrics;
-        let changed = self.change_monitoring(&request, metrics, ShardMetrics::union).await?;
+        let changed = self
+            .change_monitoring(
+                Operation::EnableEnhancedMonitoring,
+                &request,
+                metrics,
+                ShardMetrics::union,
+            )
+            .await?;
         Ok(EnableEnhancedMonitoringResponse {
             stream_name: changed.stream_name,
             current_shard_level_metrics: changed.current,

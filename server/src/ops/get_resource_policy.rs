@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{GetResourcePolicyRequest, GetResourcePolicyResponse};
 
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 /// The policy of a resource that has none.
 const NO_POLICY: &str = "{}";
@@ -14,6 +14,7 @@ impl Ops {
         request: GetResourcePolicyRequest,
     ) -> Result<GetResourcePolicyResponse> {
         let policy = self.resource(&request.resource_arn)?.policy();
+        self.admit(Operation::GetResourcePolicy, None)?;
         let policy = policy.unwrap_or_else(|| NO_POLICY.to_owned());
         Ok(GetResourcePolicyResponse { policy })
     }

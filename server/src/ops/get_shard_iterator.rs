@@ -5,7 +5,7 @@ use anabranch_proto::v1::{GetShardIteratorRequest, GetShardIteratorResponse};
 use super::iterator::ShardIterator;
 use super::names::NamesStream;
 use super::start::{Start, StartFields};
-use super::{OpError, Ops, Result};
+use super::{OpError, Operation, Ops, Result};
 
 const FIELDS: StartFields = StartFields {
     operation: "GetShardIterator",
@@ -32,7 +32,7 @@ impl Ops {
         if request.dry_run {
             return Err(OpError::dry_run());
         }
-        self.throughput.admit_call("GetShardIterator", Some(&stream), Some(shard.id()))?;
+        self.admit_on_shard(Operation::GetShardIterator, &stream, shard.id())?;
         let iterator = ShardIterator::at(&self.engine, &stream, shard.id(), position);
         Ok(GetShardIteratorResponse {
             shard_iterator: iterator.seal(&self.seal),

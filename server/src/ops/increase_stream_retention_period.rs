@@ -5,7 +5,7 @@ use anabranch_proto::v1::{
     IncreaseStreamRetentionPeriodRequest, IncreaseStreamRetentionPeriodResponse,
 };
 
-use super::{Ops, Result, names};
+use super::{Operation, Ops, Result, names};
 
 impl Ops {
     /// Keeps records for longer. What is beyond the horizon already does not return. The current
@@ -19,6 +19,7 @@ impl Ops {
         let current = stream.retention_hours();
         let allowed = current..=RETENTION_HOURS_MAX;
         names::within("retention_period_hours", Some(hours), allowed, current)?;
+        self.admit(Operation::IncreaseStreamRetentionPeriod, Some(&stream))?;
         if hours != current {
             self.blocking(move |engine| engine.set_retention_hours(&stream, hours)).await?;
         }

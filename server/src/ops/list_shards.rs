@@ -8,7 +8,7 @@ use anabranch_proto::v1::{self, ListShardsRequest, ListShardsResponse};
 
 use super::names::NamesStream;
 use super::shard_filter::{ShardFilter, ShardPageEnd};
-use super::{Kind, OpError, Ops, Result, describe, names};
+use super::{Kind, OpError, Operation, Ops, Result, describe, names};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -25,6 +25,7 @@ impl Ops {
     pub fn list_shards(&self, request: ListShardsRequest) -> Result<ListShardsResponse> {
         let limit = names::within("max_results", request.max_results, 1..=10_000, 1000)?;
         let Wanted { stream, after, filter } = self.wanted_shards(&request)?;
+        self.admit(Operation::ListShards, Some(&stream))?;
         let now_ms = self.engine.now_ms();
         let kept_ms = u64::from(stream.retention_hours()) * HOUR_MS;
         let horizon_ms = now_ms.saturating_sub(kept_ms).max(stream.created_ms());

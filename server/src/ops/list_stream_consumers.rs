@@ -3,7 +3,7 @@
 use anabranch_engine::ids::ConsumerName;
 use anabranch_proto::v1::{ListStreamConsumersRequest, ListStreamConsumersResponse};
 
-use super::{Kind, OpError, Ops, Result, names};
+use super::{Kind, OpError, Operation, Ops, Result, names};
 
 impl Ops {
     /// Lists the consumers of a stream by name.
@@ -33,6 +33,7 @@ impl Ops {
             (None, None) => unreachable!("without a token the stream is looked up"),
         };
         self.check_creation(&stream, request.stream_creation_timestamp_ms)?;
+        self.admit(Operation::ListStreamConsumers, Some(&stream))?;
         let mut consumers = stream.consumers();
         consumers.retain(|consumer| after.as_ref().is_none_or(|after| consumer.name > *after));
         let has_more = consumers.len() > limit;

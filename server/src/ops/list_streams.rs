@@ -4,7 +4,7 @@ use anabranch_engine::Stream;
 use anabranch_engine::ids::StreamName;
 use anabranch_proto::v1::{ListStreamsRequest, ListStreamsResponse, StreamSummary};
 
-use super::{OpError, Ops, Result, describe, names};
+use super::{OpError, Operation, Ops, Result, describe, names};
 
 impl Ops {
     /// Lists the streams by name.
@@ -20,6 +20,7 @@ impl Ops {
             (Some(token), _) => Some(self.open_stream_page(token)?),
             (None, start) => start,
         };
+        self.admit(Operation::ListStreams, None)?;
         // One more than asked for tells whether there are more.
         let mut streams = self.engine.streams(after.as_ref(), limit + 1);
         let has_more_streams = streams.len() > limit;

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{ListTagsForResourceRequest, ListTagsForResourceResponse};
 
-use super::{Ops, Result, tags};
+use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Lists the tags of a stream or a consumer by key.
@@ -11,6 +11,7 @@ impl Ops {
         request: ListTagsForResourceRequest,
     ) -> Result<ListTagsForResourceResponse> {
         let resource = self.resource(&request.resource_arn)?;
+        self.admit(Operation::ListTagsForResource, None)?;
         Ok(ListTagsForResourceResponse { tags: tags::shown(&resource.tags()) })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use anabranch_engine::limits::TAGS_MAX;
 use anabranch_proto::v1::{ListTagsForStreamRequest, ListTagsForStreamResponse};
 
-use super::{Ops, Result, names, tags};
+use super::{Operation, Ops, Result, names, tags};
 
 impl Ops {
     /// Lists the tags of a stream by key.
@@ -16,6 +16,7 @@ impl Ops {
         let max = TAGS_MAX as u32;
         let limit = names::within("limit", request.limit, 1..=max, max)?;
         let stream = self.named_stream(&request)?;
+        self.admit(Operation::ListTagsForStream, Some(&stream))?;
         let settings = stream.settings();
         let start = request.exclusive_start_tag_key.as_ref().map_or(Unbounded, Excluded);
         let mut rest = settings.tags.range::<String, _>((start, Unbounded));

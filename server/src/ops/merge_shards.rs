@@ -3,7 +3,7 @@
 use anabranch_engine::reshard::Step;
 use anabranch_proto::v1::{MergeShardsRequest, MergeShardsResponse};
 
-use super::{Ops, Result};
+use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Closes two shards whose ranges meet, and whose records one takes from now on. Puts wait
@@ -13,6 +13,7 @@ impl Ops {
         let open = |field, id| self.open_shard(&stream, field, id).map(|shard| shard.id());
         let shard = open("shard_to_merge", &request.shard_to_merge)?;
         let adjacent = open("adjacent_shard_to_merge", &request.adjacent_shard_to_merge)?;
+        self.admit(Operation::MergeShards, Some(&stream))?;
         let steps = vec![Step::Merge { shard, adjacent }];
         self.reshard(stream, "adjacent_shard_to_merge", steps).await?;
         Ok(MergeShardsResponse {})

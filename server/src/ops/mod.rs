@@ -22,6 +22,7 @@ mod deregister_stream_consumer;
 pub(crate) mod describe;
 mod describe_account_settings;
 mod describe_limits;
+mod describe_shard_load;
 mod describe_stream;
 mod describe_stream_consumer;
 mod describe_stream_summary;
@@ -95,7 +96,7 @@ use self::statuses::Statuses;
 pub(crate) use self::throughput::Pacer;
 pub use self::throughput::Throughput;
 use crate::aws::arn::Owner;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation};
 use crate::push::Registry;
 use crate::scaler::Scaler;
 

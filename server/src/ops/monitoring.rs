@@ -5,7 +5,7 @@ use anabranch_engine::settings::{ShardMetric, ShardMetrics};
 use anabranch_proto::v1::{self, MetricsName as Name};
 
 use super::names::NamesStream;
-use super::{OpError, Ops, Result};
+use super::{OpError, Operation, Ops, Result};
 
 const FIELD: &str = "shard_level_metrics";
 
@@ -69,12 +69,14 @@ impl Ops {
     /// before and those that are named.
     pub(super) async fn change_monitoring(
         &self,
+        operation: Operation,
         request: &impl NamesStream,
         metrics: &[i32],
         change: fn(ShardMetrics, ShardMetrics) -> ShardMetrics,
     ) -> Result<Changed> {
         let metrics = requested(metrics)?;
         let stream = self.active_stream(request)?;
+        self.admit(operation, Some(&stream))?;
         let change = move |settings: &mut StreamSettings| {
             let before = settings.monitoring;
             settings.monitoring = change(before, metrics);

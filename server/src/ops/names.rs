@@ -80,6 +80,7 @@ names_stream! {
     AddTagsToStreamRequest,
     DecreaseStreamRetentionPeriodRequest,
     DeleteStreamRequest,
+    DescribeShardLoadRequest,
     DescribeStreamRequest,
     DescribeStreamSummaryRequest,
     DisableEnhancedMonitoringRequest,

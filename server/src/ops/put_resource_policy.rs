@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{PutResourcePolicyRequest, PutResourcePolicyResponse};
 
 use super::resource::Attached;
-use super::{Ops, Result, policy};
+use super::{Operation, Ops, Result, policy};
 
 impl Ops {
     /// Attaches a policy to a stream or a consumer, in place of the one it has.
@@ -13,6 +13,7 @@ impl Ops {
     ) -> Result<PutResourcePolicyResponse> {
         let resource = self.resource(&request.resource_arn)?;
         policy::check(&request.policy)?;
+        self.admit(Operation::PutResourcePolicy, None)?;
         let put = move |attached: Attached<'_>| {
             *attached.policy = Some(request.policy);
             Ok(())

@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{RegisterStreamConsumerRequest, RegisterStreamConsumerResponse};
 
-use super::{Ops, Result, names, tags};
+use super::{Operation, Ops, Result, names, tags};
 
 impl Ops {
     /// Registers a consumer for push; it is there when the call returns.
@@ -13,6 +13,7 @@ impl Ops {
         let name = names::consumer_name(&request.consumer_name)?;
         let stream = self.named_stream(&request)?;
         let tags = tags::checked(request.tags)?;
+        self.admit(Operation::RegisterStreamConsumer, Some(&stream))?;
         let (stream, consumer) = self
             .blocking(move |engine| {
                 let consumer = engine.register_consumer(&stream, &name, tags)?;

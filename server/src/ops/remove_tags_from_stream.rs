@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{RemoveTagsFromStreamRequest, RemoveTagsFromStreamResponse};
 
 use super::resource::{Attached, Resource};
-use super::{Ops, Result, tags};
+use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Removes tags from a stream; those that it does not have are ignored.
@@ -13,6 +13,7 @@ impl Ops {
     ) -> Result<RemoveTagsFromStreamResponse> {
         let stream = self.named_stream(&request)?;
         let keys = tags::checked_keys(request.tag_keys)?;
+        self.admit(Operation::RemoveTagsFromStream, Some(&stream))?;
         let remove = move |attached: Attached<'_>| {
             tags::remove(attached.tags, &keys);
             Ok(())

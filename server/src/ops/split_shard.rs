@@ -4,7 +4,7 @@ use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::reshard::Step;
 use anabranch_proto::v1::{SplitShardRequest, SplitShardResponse};
 
-use super::{Kind, OpError, Ops, Result};
+use super::{Kind, OpError, Operation, Ops, Result};
 
 impl Ops {
     /// Closes a shard, whose records two others take from now on. Puts wait for it.
@@ -31,6 +31,7 @@ impl Ops {
                 .with("ending_hash_key", range.end.to_string()));
         }
         self.check_shard_quota(1)?;
+        self.admit(Operation::SplitShard, Some(&stream))?;
         self.reshard(stream, "shard_to_split", vec![Step::Split { shard: id, at }]).await?;
         Ok(SplitShardResponse {})
     }

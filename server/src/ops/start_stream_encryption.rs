@@ -3,7 +3,7 @@
 use anabranch_proto::v1::{StartStreamEncryptionRequest, StartStreamEncryptionResponse};
 
 use super::error::shown;
-use super::{Kind, OpError, Ops, Result, encryption};
+use super::{Kind, OpError, Operation, Ops, Result, encryption};
 
 impl Ops {
     /// Refuses every key: there is no key service to find it in.
@@ -12,7 +12,8 @@ impl Ops {
         request: StartStreamEncryptionRequest,
     ) -> Result<StartStreamEncryptionResponse> {
         encryption::check(request.encryption_type, &request.key_id)?;
-        self.active_stream(&request)?;
+        let stream = self.active_stream(&request)?;
+        self.admit(Operation::StartStreamEncryption, Some(&stream))?;
         let key_id = shown(&request.key_id);
         let message = format!(
             "key \"{key_id}\" cannot be found: no key service is configured, and records are not \

@@ -88,6 +88,16 @@ impl Ops {
         self.statuses.show(stream.id(), StreamStatus::Creating, now_ms, CREATING_MS);
     }
 
+    /// How many streams are there and shown as if they were still being made.
+    pub(super) fn shown_creating(&self) -> u32 {
+        let now_ms = self.engine.now_ms();
+        let shown = self.statuses.shown.lock();
+        let is_creating = |shown: &&Until<StreamStatus>| {
+            shown.what == StreamStatus::Creating && now_ms < shown.end_ms
+        };
+        shown.streams.values().filter(is_creating).count() as u32
+    }
+
     /// A stream was changed in a way that takes the service some time.
     pub(super) fn show_updating(&self, stream: &Stream) {
         let now_ms = self.engine.now_ms();

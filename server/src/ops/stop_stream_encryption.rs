@@ -2,7 +2,7 @@
 
 use anabranch_proto::v1::{StopStreamEncryptionRequest, StopStreamEncryptionResponse};
 
-use super::{Ops, Result, encryption};
+use super::{Operation, Ops, Result, encryption};
 
 impl Ops {
     /// Leaves a stream unencrypted, as every stream is: no key service is configured.
@@ -11,7 +11,8 @@ impl Ops {
         request: StopStreamEncryptionRequest,
     ) -> Result<StopStreamEncryptionResponse> {
         encryption::check(request.encryption_type, &request.key_id)?;
-        self.active_stream(&request)?;
+        let stream = self.active_stream(&request)?;
+        self.admit(Operation::StopStreamEncryption, Some(&stream))?;
         Ok(StopStreamEncryptionResponse {})
     }
 }

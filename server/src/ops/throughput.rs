@@ -7,15 +7,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anabranch_engine::ids::{ConsumerName, ShardId};
 use anabranch_engine::settings::QuotaProfile;
 use anabranch_engine::{Engine, Page, Stream};
 
-use super::{Kind, OpError, Result};
+use super::{Kind, OpError, Operation, Ops, Result};
 use crate::traffic::control::{Control, Target};
 use crate::traffic::load::Count;
+use crate::traffic::quotas;
 use crate::traffic::registry::ConsumerTraffic;
 use crate::traffic::{ShardTraffic, StreamTraffic, Throttle, Traffic};
 
@@ -27,13 +29,16 @@ pub struct Throughput {
     /// Of streams that have no profile of their own, and of calls on none.
     quotas: QuotaProfile,
     account: String,
+    /// Streams in CREATING.
+    creating: AtomicU32,
 }
 
 impl Throughput {
     /// Of a server with that profile; `account` is named in refusals.
     pub fn new(engine: Engine, quotas: QuotaProfile, account: String) -> Arc<Throughput> {
         let (traffic, control) = (Traffic::default(), Control::default());
-        Arc::new(Throughput { engine, traffic, control, quotas, account })
+        let creating = AtomicU32::new(0);
+        Arc::new(Throughput { engine, traffic, control, quotas, account, creating })
     }
 
     /// The time by which everything here is counted.
@@ -56,10 +61,9 @@ impl Throughput {
         &self.account
     }
 
-    /// Admits a call of an operation on a stream, or on none.
-    pub(super) fn admit_call(
+    fn admit_call(
         &self,
-        operation: &str,
+        operation: Operation,
         stream: Option<&Stream>,
         shard: Option<ShardId>,
     ) -> Result<()> {
@@ -68,7 +72,7 @@ impl Throughput {
             return Ok(());
         }
         let target = Target { stream: stream.map(Stream::id), shard };
-        let admitted = self.control.admit(operation, target, self.now());
+        let admitted = self.control.admit(operation.name(), target, self.now());
         admitted.map_err(|exceeded| {
             let error = exceeded.error(stream.map(Stream::name), &self.account);
             match shard {
@@ -78,10 +82,21 @@ impl Throughput {
         })
     }
 
-    /// A call of an operation that is limited by the day has succeeded.
-    pub(super) fn call_succeeded(&self, operation: &str, stream: &Stream) {
-        let target = Target { stream: Some(stream.id()), shard: None };
-        self.control.succeeded(operation, target, self.now());
+    /// Admits a stream that is to be made; it is in CREATING until what is returned is dropped.
+    /// `shown` others are there and only shown so.
+    pub(super) fn begin_creation(self: &Arc<Self>, shown: u32) -> Result<Creation> {
+        let limit = quotas::at_once("streams in CREATING");
+        let creation = Creation { throughput: Arc::clone(self) };
+        let others = self.creating.fetch_add(1, Ordering::Relaxed) + shown;
+        if self.quotas == QuotaProfile::Open || others < limit {
+            return Ok(creation);
+        }
+        let message = format!(
+            "account {} has {others} streams in CREATING, and may have {limit} (--quotas aws)",
+            self.account
+        );
+        let error = OpError::new(Kind::LimitExceeded, message);
+        Err(error.with("count", others.to_string()).with("max", limit.to_string()))
     }
 
     /// Admits a call that pulls from a shard; its page is to be counted by what is returned.
@@ -145,6 +160,41 @@ impl Throughput {
             }
         }
         self.control.sweep(now);
+    }
+}
+
+/// A stream in CREATING.
+pub(super) struct Creation {
+    throughput: Arc<Throughput>,
+}
+
+impl Drop for Creation {
+    fn drop(&mut self) {
+        self.throughput.creating.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Ops {
+    /// Admits a call of an operation on a stream, or on none, as often as the quotas have it.
+    pub(super) fn admit(&self, operation: Operation, stream: Option<&Stream>) -> Result<()> {
+        self.throughput.admit_call(operation, stream, None)
+    }
+
+    /// The same for an operation on a shard.
+    pub(super) fn admit_on_shard(
+        &self,
+        operation: Operation,
+        stream: &Stream,
+        shard: ShardId,
+    ) -> Result<()> {
+        self.throughput.admit_call(operation, Some(stream), Some(shard))
+    }
+
+    /// An operation that is allowed so many times a day was carried out.
+    pub(super) fn succeeded(&self, operation: Operation, stream: &Stream) {
+        let Throughput { control, .. } = &*self.throughput;
+        let target = Target { stream: Some(stream.id()), shard: None };
+        control.succeeded(operation.name(), target, self.throughput.now());
     }
 }
 

@@ -4,7 +4,7 @@ use anabranch_engine::AccountSettings;
 use anabranch_proto::v1::MinimumThroughputBillingCommitmentStatus as Status;
 use anabranch_proto::v1::{UpdateAccountSettingsRequest, UpdateAccountSettingsResponse};
 
-use super::{OpError, Ops, Result, commitment};
+use super::{OpError, Operation, Ops, Result, commitment};
 
 impl Ops {
     /// Enables or disables the account's commitment. Of two calls at the same time either one
@@ -25,6 +25,7 @@ impl Ops {
                 return Err(OpError::invalid(field, "is missing or unknown"));
             }
         };
+        self.admit(Operation::UpdateAccountSettings, None)?;
         let now_ms = self.engine.now_ms();
         let changed = commitment::changed(self.engine.account().commitment, is_enabled, now_ms);
         let account = AccountSettings { commitment: changed };

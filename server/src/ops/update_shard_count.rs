@@ -4,7 +4,7 @@ use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
 use anabranch_engine::reshard;
 use anabranch_proto::v1::{ScalingType, UpdateShardCountRequest, UpdateShardCountResponse};
 
-use super::{Kind, OpError, Ops, Result, names};
+use super::{Kind, OpError, Operation, Ops, Result, names};
 
 const FIELD: &str = "target_shard_count";
 
@@ -42,9 +42,11 @@ impl Ops {
             )));
         }
         self.check_shard_quota(target.saturating_sub(current))?;
+        self.admit(Operation::UpdateShardCount, Some(&stream))?;
         let steps = reshard::uniform(&shards, target)?;
         if !steps.is_empty() {
             self.reshard(stream.clone(), FIELD, steps).await?;
+            self.succeeded(Operation::UpdateShardCount, &stream);
         }
         Ok(UpdateShardCountResponse {
             stream_name: stream.name().as_str().to_owned(),

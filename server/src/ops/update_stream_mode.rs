@@ -3,7 +3,7 @@
 use anabranch_engine::settings::StreamMode;
 use anabranch_proto::v1::{UpdateStreamModeRequest, UpdateStreamModeResponse};
 
-use super::{OpError, Ops, Result, settings};
+use super::{OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Changes who decides how many shards a stream has. The shards that it has stay as they are.
@@ -16,7 +16,8 @@ impl Ops {
         let warm = request.warm_throughput_mibps;
         let warm = warm.map(|mib_s| self.warm_throughput(mode, mib_s)).transpose()?;
         let stream = self.active_stream(&request)?;
-        if stream.settings().mode != mode {
+        let is_switched = stream.settings().mode != mode;
+        if is_switched {
             match mode {
                 StreamMode::OnDemand => self.check_on_demand_quota()?,
                 StreamMode::Provisioned => {
@@ -24,6 +25,7 @@ impl Ops {
                 }
             }
         }
+        self.admit(Operation::UpdateStreamMode, Some(&stream))?;
         self.change_stream(&stream, move |settings| {
             settings::check_distribution(mode, settings.distribution)?;
             settings.mode = mode;
@@ -34,6 +36,9 @@ impl Ops {
             Ok(())
         })
         .await?;
+        if is_switched {
+            self.succeeded(Operation::UpdateStreamMode, &stream);
+        }
         Ok(UpdateStreamModeResponse {})
     }
 }

@@ -4,7 +4,7 @@ use anabranch_proto::v1::{
     UpdateStreamRecordDistributionStrategyRequest, UpdateStreamRecordDistributionStrategyResponse,
 };
 
-use super::{OpError, Ops, Result, settings};
+use super::{OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Sets what chooses the shard of a record that is put from now on.
@@ -15,6 +15,7 @@ impl Ops {
         let distribution = settings::distribution(request.record_distribution_strategy)?
             .ok_or_else(|| OpError::invalid("record_distribution_strategy", "is missing"))?;
         let stream = self.active_stream(&request)?;
+        self.admit(Operation::UpdateStreamRecordDistributionStrategy, Some(&stream))?;
         self.change_stream(&stream, move |settings| {
             settings::check_distribution(settings.mode, distribution)?;
             settings.distribution = distribution;

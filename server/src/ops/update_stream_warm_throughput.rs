@@ -3,7 +3,7 @@
 use anabranch_engine::settings::StreamMode;
 use anabranch_proto::v1::{UpdateStreamWarmThroughputRequest, UpdateStreamWarmThroughputResponse};
 
-use super::{Kind, OpError, Ops, Result, settings};
+use super::{Kind, OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Sets the throughput that an on-demand stream is kept ready for.
@@ -13,6 +13,7 @@ impl Ops {
     ) -> Result<UpdateStreamWarmThroughputResponse> {
         let mib_s = self.warm_throughput(StreamMode::OnDemand, request.warm_throughput_mibps)?;
         let stream = self.active_stream(&request)?;
+        self.admit(Operation::UpdateStreamWarmThroughput, Some(&stream))?;
         let name = stream.name().clone();
         self.change_stream(&stream, move |settings| {
             if settings.mode == StreamMode::Provisioned {

@@ -22,7 +22,6 @@ pub mod quotas;
 pub mod read_budget;
 pub mod registry;
 pub mod scaling;
-pub mod sizing;
 pub mod sketch;
 pub mod throttle;
 pub mod write_budget;

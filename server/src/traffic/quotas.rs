@@ -69,6 +69,7 @@ pub const QUOTAS: &[Quota] = &[
     calls("CreateStream", Account, PerSecond(5), Published),
     Quota { unit: "streams in CREATING", ..calls("CreateStream", Account, AtOnce(5), Published) },
     // The guide says 500 no longer: 1,000 to 20,000, by region.
+    Quota { unit: "on-demand streams", ..calls("CreateStream", Account, AtOnce(50), Published) },
     Quota { unit: "shards", ..calls("CreateStream", Account, AtOnce(500), OurReading) },
     calls("DecreaseStreamRetentionPeriod", Stream, PerSecond(5), Published),
     calls("DeleteResourcePolicy", Account, PerSecond(5), Published),

@@ -33,9 +33,21 @@ pub fn put_records_response(outcome: &Outcome, out: &mut BytesMut) {
         out.put_u8(delimited(2));
         if let Some(failure) = failures.next_if(|failure| failure.index as usize == index) {
             let (code, message) = (failure.code(), failure.error.message.as_str());
-            put_varint(out, (text_len(code) + text_len(message)) as u64);
+            let metadata = &failure.error.metadata;
+            let metadata_len: usize = metadata
+                .iter()
+                .map(|(name, value)| text_len(name) + text_len(value))
+                .map(|pair| 1 + varint_len(pair as u64) + pair)
+                .sum();
+            put_varint(out, (text_len(code) + text_len(message) + metadata_len) as u64);
             put_text(out, 3, code);
             put_text(out, 4, message);
+            for (name, value) in metadata {
+                out.put_u8(delimited(5));
+                put_varint(out, (text_len(name) + text_len(value)) as u64);
+                put_text(out, 1, name);
+                put_text(out, 2, value);
+            }
         } else {
             // "shardId-" and twelve digits: a number of 32 bits has ten at most.
             let shard = outcome.shards[index].0;
@@ -59,6 +71,12 @@ pub fn produce_response(put: Part<'_>, out: &mut BytesMut) {
             index,
             error_code: failure.code().to_owned(),
             error_message: failure.error.message.clone(),
+            error_metadata: failure
+                .error
+                .metadata
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
         };
         out.put_u8(delimited(3));
         put_varint(out, failure.encoded_len() as u64);
@@ -164,7 +182,8 @@ mod tests {
     use crate::ops::{Kind, OpError};
 
     fn outcome() -> Outcome {
-        let error = |kind| Arc::new(OpError::new(kind, "x".repeat(200)));
+        let error =
+            |kind| Arc::new(OpError::new(kind, "x".repeat(200)).with("limit", "y".repeat(150)));
         Outcome {
             numbers: vec![1, 127, 0, 128, u64::MAX, 0],
             shards: [0, 9, 10, 999, u32::MAX, 3].map(ShardId).to_vec(),
@@ -191,6 +210,7 @@ mod tests {
             } else {
                 assert_eq!(entry.shard_id, "");
                 assert_eq!(entry.error_message.len(), 200);
+                assert_eq!(entry.error_metadata["limit"].len(), 150);
             }
         }
         let code = |index: usize| decoded.records[index].error_code.as_str();
@@ -209,6 +229,7 @@ mod tests {
         assert_eq!(decoded.shard_indexes, shards);
         let failed: Vec<u32> = decoded.failures.iter().map(|failure| failure.index).collect();
         assert_eq!(failed, [2, 5]);
+        assert_eq!(decoded.failures[0].error_metadata["limit"].len(), 150);
         // Of several puts each is answered as if it were alone.
         produce_response(outcome.part(3..6), &mut out);
         let decoded = ProduceResponse::decode(out.freeze()).unwrap();

@@ -117,6 +117,8 @@ async fn shards_and_on_demand_streams_have_a_limit_under_the_quotas_of_the_servi
     assert_eq!(kind(fixture.ops.update_shard_count(count).await), Kind::LimitExceeded);
 
     let on_demand = async |index: usize| {
+        // Five may be made a second.
+        fixture.clock.advance(Duration::from_secs(1));
         let request = v1::CreateStreamRequest {
             stream_name: format!("on-demand-{index}"),
             stream_mode: v1::StreamMode::OnDemand.into(),

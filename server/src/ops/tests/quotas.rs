@@ -206,3 +206,87 @@ async fn a_subscription_is_paced_and_called_for_once_a_second() {
         fixture.clock.advance(waited.saturating_sub(fixture.ops.throughput.now()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_on_streams_are_called_for_as_often_as_the_service_allows() {
+    let fixture = Fixture::new();
+    make(&fixture, QuotaProfile::Aws);
+    let describe = || v1::DescribeStreamConsumerRequest {
+        stream_name: "orders".to_owned(),
+        consumer_name: "analytics".to_owned(),
+        ..Default::default()
+    };
+    fixture.register("orders", "analytics").await;
+    for _ in 0..20 {
+        fixture.ops.describe_stream_consumer(describe()).unwrap();
+    }
+    let refused = fixture.ops.describe_stream_consumer(describe()).unwrap_err();
+    assert_eq!(refused.kind, Kind::LimitExceeded);
+    assert_eq!(value(&refused, "allowed"), "20");
+    assert_eq!(refused.retry_after, Some(Duration::from_millis(50)));
+    fixture.clock.advance(Duration::from_millis(50));
+    fixture.ops.describe_stream_consumer(describe()).unwrap();
+    // A stream that is open is not concerned.
+    change(&fixture, QuotaProfile::Open);
+    for _ in 0..50 {
+        fixture.ops.describe_stream_consumer(describe()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_of_a_stream_is_switched_twice_a_day() {
+    let fixture = Fixture::new();
+    make(&fixture, QuotaProfile::Aws);
+    let switch = |mode: v1::StreamMode| v1::UpdateStreamModeRequest {
+        stream_name: "orders".to_owned(),
+        stream_mode: mode.into(),
+        ..Default::default()
+    };
+    let (on_demand, provisioned) = (v1::StreamMode::OnDemand, v1::StreamMode::Provisioned);
+    fixture.ops.update_stream_mode(switch(on_demand)).await.unwrap();
+    // What changes nothing does not count.
+    fixture.ops.update_stream_mode(switch(on_demand)).await.unwrap();
+    fixture.ops.update_stream_mode(switch(provisioned)).await.unwrap();
+    let refused = fixture.ops.update_stream_mode(switch(on_demand)).await.unwrap_err();
+    assert_eq!((refused.kind, value(&refused, "period")), (Kind::LimitExceeded, "24 hours".into()));
+    fixture.clock.advance(Duration::from_hours(24));
+    fixture.ops.update_stream_mode(switch(on_demand)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_streams_are_made_a_second_and_five_at_a_time() {
+    let fixture = Fixture::with_quotas(QuotaProfile::Aws);
+    let make = |name: u32| v1::CreateStreamRequest {
+        stream_name: format!("stream-{name}"),
+        shard_count: 1,
+        ..Default::default()
+    };
+    for name in 0..5 {
+        fixture.ops.create_stream(make(name)).await.unwrap();
+    }
+    assert_eq!(kind(fixture.ops.create_stream(make(5)).await), Kind::LimitExceeded);
+    fixture.clock.advance(Duration::from_secs(1));
+    let creating: Vec<_> =
+        (0..5).map(|_| fixture.ops.throughput.begin_creation(0).unwrap()).collect();
+    let refused = fixture.ops.create_stream(make(5)).await.unwrap_err();
+    assert_eq!((refused.kind, value(&refused, "max")), (Kind::LimitExceeded, "5".into()));
+    drop(creating);
+    fixture.ops.create_stream(make(5)).await.unwrap();
+}
+
+#[test]
+fn every_quota_is_one_of_an_operation() {
+    for quota in crate::traffic::quotas::QUOTAS {
+        for name in quota.operation.split(", ") {
+            assert!(Operation::of_name(name).is_some(), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_only_shown_in_creating_count_as_such() {
+    let fixture = Fixture::with_quotas(QuotaProfile::Aws);
+    let refused = fixture.ops.throughput.begin_creation(5).err().unwrap();
+    assert_eq!((refused.kind, value(&refused, "count")), (Kind::LimitExceeded, "5".into()));
+    assert!(fixture.ops.throughput.begin_creation(4).is_ok());
+}

@@ -51,6 +51,25 @@ async fn a_hot_shard_is_split_where_its_load_halves_and_merged_when_it_has_been_
     let reason = decided[0].decision.reason();
     assert!(reason.starts_with("shardId-000000000001 took 600 records/s"), "{reason}");
 
+    let request =
+        || v1::DescribeShardLoadRequest { stream_name: "orders".to_owned(), ..Default::default() };
+    let shown = fixture.ops.describe_shard_load(request()).unwrap();
+    let ids: Vec<_> = shown.shards.iter().map(|load| load.shard_id.as_str()).collect();
+    assert_eq!(ids[0], "shardId-000000000000");
+    assert_eq!(ids[3..], ["shardId-000000000004", "shardId-000000000005"]);
+    assert_eq!(shown.decisions[0].reason, reason);
+    assert!(shown.decisions[0].decision.starts_with("split shardId-000000000001 at "));
+    // What is put now goes to the children, half of it to each.
+    put_spread(&fixture, range.start.0, width / 600).await;
+    fixture.clock.advance(Duration::from_secs(1));
+    let shown = fixture.ops.describe_shard_load(request()).unwrap();
+    for load in &shown.shards[3..] {
+        assert!((4.0..6.0).contains(&load.incoming_records_per_second), "{load:?}");
+        assert!(load.hottest_hash_key_share.unwrap() < 0.1, "{load:?}");
+        assert!(load.halving_hash_key.is_some(), "{load:?}");
+    }
+    assert!(shown.shards[0].incoming_records_per_second < 0.01);
+
     // A quarter of an hour without traffic.
     for _ in 0..44 {
         fixture.clock.advance(Duration::from_secs(20));
