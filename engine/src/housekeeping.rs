@@ -207,6 +207,10 @@ fn expire(state: &State, stream: &Arc<Stream>, shards: &Shards, cutoff_ms: u64) 
     let Ok(_updating) = stream.begin_update() else { return };
     let tombstones: Vec<_> =
         shards.iter().filter(is_expired).filter_map(|shard| shard.tombstone()).collect();
+    for shard in expired.iter().filter(|_| Mutant::FilesFirst.is_on()) {
+        let host = &state.shared.host;
+        let _ = remove_shard(host.fs.as_ref(), &host.paths, stream.id(), *shard);
+    }
     let record = || state.catalog.put_shards(stream.id(), &tombstones, &[], || ());
     if let Err(error) = state.with_reserve(record) {
         tracing::warn!(stream = %stream.name(), %error, "expired shards could not be removed");

@@ -76,6 +76,18 @@ pub(crate) enum Mutant {
     AnyHeader,
     /// A catalog that says that a stop was clean is believed, whatever was written since.
     OldCatalog,
+    /// A shard is closed with records staged.
+    CloseUndrained,
+    /// The numbers of a child begin at 1.
+    ChildFromOne,
+    /// A shard is closed, and its end not recorded.
+    CloseUnmarked,
+    /// Children take records before the catalog has them.
+    ShapeEarly,
+    /// The files of an expired shard go before its tombstone is there.
+    FilesFirst,
+    /// The parents of a reshard that failed take records, whatever a start would find.
+    ReopenInDoubt,
 }
 
 impl Mutant {
@@ -146,6 +158,12 @@ mod chosen {
         ("proof-near", Mutant::ProofNear),
         ("any-header", Mutant::AnyHeader),
         ("old-catalog", Mutant::OldCatalog),
+        ("close-undrained", Mutant::CloseUndrained),
+        ("child-from-one", Mutant::ChildFromOne),
+        ("close-unmarked", Mutant::CloseUnmarked),
+        ("shape-early", Mutant::ShapeEarly),
+        ("files-first", Mutant::FilesFirst),
+        ("reopen-in-doubt", Mutant::ReopenInDoubt),
     ];
 
     /// The mutant of this process; read once.

@@ -21,6 +21,7 @@ use self::plan::{Plan, Planned};
 use crate::catalog::{ShardClosed, ShardEntry};
 use crate::error::{Error, Result};
 use crate::ids::ShardId;
+use crate::mutant::Mutant;
 use crate::open;
 use crate::sequence::SequenceNumber;
 use crate::shard::{Drained, Shard};
@@ -104,9 +105,20 @@ pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Re
         .iter()
         .filter_map(|closing| Some((closing.shard.id(), closing.drained().mark?)))
         .collect();
-    let record = || state.catalog.put_shards(stream.id(), &entries, &marks, || ());
+    let marks = if Mutant::CloseUnmarked.is_on() { &[] } else { &marks[..] };
+    let (closed, made) = entries.split_at(closing.len());
+    let reshape = || {
+        let children = made.iter().map(|entry| {
+            Arc::new(open::new_shard(&state.shared, &state.cache, stream.identity(entry), entry))
+        });
+        stream.reshape(&plan.closed, |shards| shards.extend(children));
+    };
+    if Mutant::ShapeEarly.is_on() {
+        reshape();
+    }
+    let record = || state.catalog.put_shards(stream.id(), &entries, marks, || ());
     if let Err(error) = state.with_reserve(record) {
-        if state.catalog.is_in_doubt() {
+        if state.catalog.is_in_doubt() && !Mutant::ReopenInDoubt.is_on() {
             // A start would find the parents closed, and what they take from now on behind their
             // ends. They wait until the catalog says otherwise.
             let in_doubt = Error::StreamInDoubt { name: stream.name().clone() };
@@ -117,11 +129,9 @@ pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Re
         return Err(error);
     }
 
-    let (closed, made) = entries.split_at(closing.len());
-    let children = made.iter().map(|entry| {
-        Arc::new(open::new_shard(&state.shared, &state.cache, stream.identity(entry), entry))
-    });
-    stream.reshape(&plan.closed, |shards| shards.extend(children));
+    if !Mutant::ShapeEarly.is_on() {
+        reshape();
+    }
     // All are told before the first one is sealed: producers wait.
     for (closing, entry) in closing.iter_mut().zip(closed) {
         closing.finish(entry.closed.expect("these are closed"));
@@ -149,7 +159,10 @@ fn entries(plan: &Plan, closing: &[Closing], now_ms: u64) -> Vec<ShardEntry> {
             parents.iter().map(|&parent| of(&lineage[parent])).max().unwrap_or(0)
         };
         let created_ms = child_created_ms(highest(&|parent| parent.entry.created_ms), now_ms);
-        let first_sequence = SequenceNumber(highest(&|parent| parent.next.0));
+        let first_sequence = match Mutant::ChildFromOne.is_on() {
+            true => SequenceNumber::FIRST,
+            false => SequenceNumber(highest(&|parent| parent.next.0)),
+        };
         for &parent in &parents {
             let last_sequence = SequenceNumber(lineage[parent].end.0.saturating_sub(1));
             lineage[parent].entry.closed = Some(ShardClosed { at_ms: created_ms, last_sequence });

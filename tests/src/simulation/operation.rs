@@ -73,6 +73,13 @@ pub enum Operation {
     },
     /// A stream changes shape.
     Reshard(Reshard),
+    /// The same, and from one of its syncs on the disk fails until it is over.
+    FailingReshard {
+        /// How.
+        reshard: Reshard,
+        /// Which sync is the first to fail.
+        nth: u8,
+    },
     /// Only where faults are asked for.
     Fault(Trouble),
 }
@@ -165,11 +172,21 @@ impl Batch {
     }
 }
 
+impl Reshard {
+    fn draw(random: &mut Random) -> Reshard {
+        match random.below(5) {
+            0..2 => Reshard::Split { shard: random.next() as u8, at: random.next() },
+            2..4 => Reshard::Merge { shard: random.next() as u8 },
+            _ => Reshard::Scale { name: random.next() as u8, shards: random.next() as u8 },
+        }
+    }
+}
+
 impl Operation {
     /// The next operation of a run; `faults` are among them where they are asked for.
     pub fn draw(random: &mut Random, faults: bool) -> Operation {
         let byte = |random: &mut Random| random.next() as u8;
-        match random.below(if faults { 108 } else { 105 }) {
+        match random.below(if faults { 110 } else { 105 }) {
             0..3 => Operation::Create { name: byte(random), shards: byte(random) },
             3 => Operation::Delete { name: byte(random) },
             4..37 => Operation::Append { shard: byte(random), batch: Batch::draw(random) },
@@ -205,11 +222,11 @@ impl Operation {
                 },
                 os: random.below(3) == 0,
             },
-            100..105 => Operation::Reshard(match random.below(5) {
-                0..2 => Reshard::Split { shard: byte(random), at: random.next() },
-                2..4 => Reshard::Merge { shard: byte(random) },
-                _ => Reshard::Scale { name: byte(random), shards: byte(random) },
-            }),
+            100..105 => Operation::Reshard(Reshard::draw(random)),
+            105..107 => Operation::FailingReshard {
+                reshard: Reshard::draw(random),
+                nth: 1 + byte(random) % 4,
+            },
             _ => Operation::Fault(match random.below(10) {
                 0..2 => Trouble::Sync { nth: 1 + byte(random) % 12 },
                 2..4 => Trouble::Write { nth: 1 + byte(random) % 12 },

@@ -72,6 +72,12 @@ const MUTANTS: &[Mutant] = &[
     Mutant::new("old-catalog", "R11", "by-hand", "a clean stop is believed whatever came later"),
     Mutant::new("m7", "R9", "stale", "frames of earlier lives of a file pass"),
     Mutant::new("m12", "R8", "truncations", "the end of a file is off by one"),
+    Mutant::new("close-undrained", "R28", "simulated", "a shard is closed with records staged"),
+    Mutant::new("child-from-one", "R28", "simulated", "the numbers of a child begin at 1"),
+    Mutant::new("close-unmarked", "R28", "simulated", "a closed shard's end is not recorded"),
+    Mutant::new("shape-early", "R28", "simulated", "children are there before the catalog says so"),
+    Mutant::new("files-first", "R28", "simulated", "an expired shard's files go before its entry"),
+    Mutant::new("reopen-in-doubt", "R28", "simulated", "parents go on while it is in doubt"),
     Mutant::new("recycle-shared", "R13", "readers", "a segment is recycled under a living slice"),
 ];
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_engine::clock::Clock;
+use anabranch_engine::fs::{Fault, Op};
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::reshard::{Step, uniform};
@@ -21,6 +22,8 @@ use crate::support::name;
 
 /// A stream of so many shards, closed ones among them, changes no more until some have expired.
 const SHARDS_MAX: usize = 24;
+/// More syncs than a reshard and the taking back of it make.
+const FAILING_SYNCS: u64 = 40;
 
 pub(super) struct StreamModel {
     pub(super) id: u64,
@@ -121,6 +124,18 @@ impl Simulation {
                 self.unsure.push(Unsure::Resharded(id));
             }
         }
+    }
+
+    /// A reshard whose disk fails from one of its syncs on, and is well again behind it.
+    pub(super) fn failing_reshard(&mut self, reshard: Reshard, nth: u8) {
+        self.is_failing = true;
+        let fs = self.world.fs.clone();
+        for nth in u64::from(nth)..u64::from(nth) + FAILING_SYNCS {
+            fs.inject(Fault::Fails { op: Op::Sync, nth, is_full: false });
+        }
+        self.reshard(reshard);
+        fs.clear_faults();
+        self.is_full = false;
     }
 
     fn steps(&self, reshard: Reshard) -> Option<(Arc<Stream>, Vec<Step>)> {

@@ -13,6 +13,7 @@ mod measure;
 mod mute;
 mod overload;
 mod read;
+mod reshards;
 mod restart_time;
 mod slow_subscribers;
 mod small_memory;
@@ -21,6 +22,7 @@ mod wide;
 
 pub(super) use graceful_stop::CHECK as GRACEFUL_STOP;
 pub(super) use overload::CHECK as OVERLOAD;
+pub(super) use reshards::CHECK as RESHARDS;
 pub(super) use restart_time::CHECK as RESTART_TIME;
 pub(super) use slow_subscribers::CHECK as SLOW_SUBSCRIBERS;
 pub(super) use small_memory::CHECK as SMALL_MEMORY;
