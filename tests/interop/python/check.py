@@ -4,8 +4,9 @@
 
 Generates the stubs, starts the binary, puts a batch of exactly 10 MiB and then 100 MB of records
 of all sizes, reads everything back by pull and by push, and holds every record against what was
-put: key, data, order, and that nothing is there twice. Then errors must carry their details, and
-health and reflection must answer. Prints figures; the first mismatch ends it with exit code 1.
+put: key, data, order, and that nothing is there twice. A stream is split and merged under load and
+followed (reshards.py). Then errors must carry their details, and health and reflection must answer.
+Prints figures; the first mismatch ends it with exit code 1.
 
 Nothing here raises a limit of gRPC. A page or an event that a default client refuses would end
 this program, and that is the point of it.
@@ -28,6 +29,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from grpc_status import rpc_status
 from grpc_tools import protoc
 
+import reshards
 from server import Server
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -312,6 +314,7 @@ def run(binary, directory):
         events = sum(push(api, streams, ledger, shard) for shard in sorted(ledger.shards))
         clock.lap("SubscribeToShard", ledger.records, ledger.bytes, f", {events} events")
 
+        reshards.run(api, streams)
         check_errors(api, streams)
         check_services(channel)
     print(f"every byte is equal; it took {time.monotonic() - begin:.1f} s")

@@ -1,8 +1,13 @@
 //! What people do to a data directory with their hands: a byte is changed in a very large frame,
-//! the segment of another log is copied over one of ours, the catalog is put back from a backup.
+//! the segment of another log is copied over one of ours, the catalog is put back from a backup, the
+//! file of a closed shard is taken away.
 //!
 //! Nothing is lost but what was overwritten, that is told, and nothing of others is served.
 
+use anabranch_engine::fs::Fs;
+use anabranch_engine::hash_key::HashKey;
+use anabranch_engine::ids::ShardId;
+use anabranch_engine::reshard::Step;
 use anabranch_engine::{Engine, StreamSettings};
 
 use super::layout::Layout;
@@ -19,10 +24,11 @@ pub fn run(seed: u64, count: u64, progress: &(dyn Fn(u64) + Sync)) -> Tally {
         || (),
         |(), round| {
             let mut random = Random(seed ^ (round << 20));
-            let (what, outcome) = match round % 3 {
+            let (what, outcome) = match round % 4 {
                 0 => ("a large frame", large_frame(&mut random)),
                 1 => ("another log's segment", exchanged(&mut random)),
-                _ => ("a catalog from a backup", backup(&mut random)),
+                2 => ("a catalog from a backup", backup(&mut random)),
+                _ => ("the file of a closed shard", taken_away(&mut random)),
             };
             out.case();
             out.expect(outcome.is_ok(), || format!("{what}, round {round}: {outcome:?}"));
@@ -162,4 +168,33 @@ fn backup(random: &mut Random) -> Outcome {
         catalog = old;
     }
     Ok(())
+}
+
+/// The file of a shard that was closed is gone: that it had one, only the catalog tells.
+fn taken_away(random: &mut Random) -> Outcome {
+    let (world, engine) = made(&["a"]);
+    let count = 1 + random.below(20);
+    for _ in 0..count {
+        put(&engine, "a", &vec![1; random.below(2000) as usize])?;
+    }
+    let stream = engine.stream(&name("a")).map_err(|error| error.to_string())?;
+    let at = HashKey(1 + u128::from(random.next()));
+    let split = Step::Split { shard: ShardId(0), at };
+    engine.reshard(&stream, &[split]).map_err(|error| format!("a split fails: {error}"))?;
+    let child = stream.shards()[1].clone();
+    let behind = put_now(&engine, &child, &[b"behind"]);
+    let behind = behind.map_err(|error| format!("a put fails: {error}"))?.first.0;
+    drop((stream, child, engine));
+    let world = world.with(world.fs.kill());
+    let (taken, _) = world.segments().into_iter().next().expect("the parent has a file");
+    world.fs.remove(&taken).map_err(|error| error.to_string())?;
+    let engine = open(&world)?;
+    let (left, lost) = read(&engine, "a")?;
+    let stream = engine.stream(&name("a")).map_err(|error| error.to_string())?;
+    let (found, _) = read_over_damage(&stream.shards()[1], 0);
+    let is_behind = found.iter().map(|read| read.sequence).eq([behind]);
+    match left.is_empty() && lost == count && is_behind {
+        true => Ok(()),
+        false => Err(format!("{count} put, {lost} told to be lost; {left:?} left, {found:?}")),
+    }
 }

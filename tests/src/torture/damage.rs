@@ -73,7 +73,7 @@ pub(super) const BY_HAND: Check = Check {
     name: "by-hand",
     tier: "A",
     rows: &["R7", "R11"],
-    about: "large frames damaged, segments exchanged, catalogs from backups",
+    about: "large frames damaged, segments exchanged or taken away, catalogs from backups",
     needs: &[],
     run: run_by_hand,
 };
