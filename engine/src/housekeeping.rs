@@ -217,6 +217,10 @@ fn expire(state: &State, stream: &Arc<Stream>, shards: &Shards, cutoff_ms: u64) 
         return;
     }
     stream.reshape(&[], |shards| shards.retain(|shard| !expired.contains(&shard.id())));
+    // Whoever stands in one finds its end, and not that its files are gone.
+    for shard in expired.iter().filter_map(|id| shards.get(*id)) {
+        shard.view().raise_trim_horizon(shard.view().tip());
+    }
     let mut streams = state.streams.lock();
     streams.expired.extend(expired.into_iter().map(|shard| (stream.id(), shard)));
 }

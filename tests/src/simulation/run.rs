@@ -450,7 +450,8 @@ impl Simulation {
         }
         let Some(model) = self.shard_model(reader.stream, reader.shard) else {
             // It has expired. Whoever stood in it finds its end.
-            assert!(outcome.is_ok_and(|page| page.records == 0 && page.is_end) || is_dead);
+            let is_end = outcome.as_ref().is_ok_and(|page| page.records == 0 && page.is_end);
+            assert!(is_end || is_dead, "{outcome:?}");
             return;
         };
         let page = match outcome {
