@@ -83,6 +83,7 @@ const CHECKS: &[Check] = &[
     faults::FULL_DISK_REAL,
     service::UPGRADE,
     service::GRACEFUL_STOP,
+    service::LARGE,
     service::RESHARDS,
     service::OVERLOAD,
     service::SMALL_MEMORY,

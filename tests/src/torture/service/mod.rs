@@ -9,6 +9,7 @@ mod admin;
 mod cgroup;
 mod cores;
 mod graceful_stop;
+mod large;
 mod measure;
 mod mute;
 mod overload;
@@ -21,6 +22,7 @@ mod upgrade;
 mod wide;
 
 pub(super) use graceful_stop::CHECK as GRACEFUL_STOP;
+pub(super) use large::CHECK as LARGE;
 pub(super) use overload::CHECK as OVERLOAD;
 pub(super) use reshards::CHECK as RESHARDS;
 pub(super) use restart_time::CHECK as RESTART_TIME;
