@@ -84,7 +84,9 @@ impl Engine {
         state.streams.lock().is_stopping = true;
         let streams = state.all_streams();
         let shards: Vec<_> = streams.iter().flat_map(|stream| stream.shards().to_vec()).collect();
-        shards.iter().for_each(|shard| shard.stop());
+        for shard in &shards {
+            shard.stop();
+        }
         state.shared.stop_committers();
         self.handle.housekeeper.stop();
         let threads = std::mem::take(&mut *self.handle.threads.lock());

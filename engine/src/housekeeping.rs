@@ -125,7 +125,7 @@ impl Housekeeper {
 
 fn sync_all(state: &State) {
     for stream in state.all_streams() {
-        for shard in stream.shards().iter() {
+        for shard in &stream.shards() {
             if let Some(Err(error)) = shard.with_writer(|writer| writer.sync()) {
                 tracing::error!(stream = %stream.name(), shard = %shard.id(), %error, "sync failed");
             }
@@ -146,7 +146,7 @@ fn retain(state: &State) {
         };
         let shards = stream.shards();
         expire(state, stream, &shards, elapsed_now_ms.saturating_sub(retention_ms));
-        for shard in shards.iter() {
+        for shard in &shards {
             retention::seal_old(shard, retention_ms, now_ms);
             match retention::risen_horizon(shard, retention_ms, elapsed_now_ms) {
                 Ok(Some(horizon)) => risen.push((stream.id(), shard.clone(), horizon)),
@@ -246,7 +246,7 @@ fn reap_expired(state: &State, again: bool) {
 fn rest_idle(state: &State, monotonic: Duration) {
     state.shared.buffers.rest();
     for stream in state.all_streams() {
-        for shard in stream.shards().iter() {
+        for shard in &stream.shards() {
             if shard.idle_for(monotonic) >= IDLE_AFTER {
                 shard.rest();
             }

@@ -154,7 +154,7 @@ impl Stream {
 
     pub(crate) fn set_retention_hours(&self, hours: u32) {
         self.retention_hours.store(hours, Ordering::Relaxed);
-        for shard in self.shards().iter() {
+        for shard in &self.shards() {
             shard.set_retention_hours(hours);
         }
     }
@@ -245,7 +245,7 @@ impl Stream {
 
     pub(crate) fn delete(&self) {
         self.is_deleted.store(true, Ordering::Release);
-        for shard in self.shards().iter() {
+        for shard in &self.shards() {
             shard.delete();
         }
     }

@@ -48,10 +48,12 @@ impl Redress {
             }
             Redress::Shards(shards) => {
                 let mut table = transaction.open_table(codec::SHARDS)?;
-                shards.iter().try_for_each(|(key, before)| put_back(&mut table, key, before))
+                shards
+                    .iter()
+                    .try_for_each(|(key, before)| put_back(&mut table, key, before.as_ref()))
             }
             Redress::Consumer(key, before) => {
-                put_back(&mut transaction.open_table(codec::CONSUMERS)?, key, before)
+                put_back(&mut transaction.open_table(codec::CONSUMERS)?, key, before.as_ref())
             }
             Redress::Account(before) => {
                 let mut meta = transaction.open_table(codec::META)?;
@@ -65,7 +67,7 @@ impl Redress {
     }
 }
 
-fn put_back(table: &mut OpenTable<'_>, key: &[u8], before: &Option<Vec<u8>>) -> Result<(), Fault> {
+fn put_back(table: &mut OpenTable<'_>, key: &[u8], before: Option<&Vec<u8>>) -> Result<(), Fault> {
     match before {
         Some(before) => table.insert(key, before.as_slice())?,
         None => table.remove(key)?,

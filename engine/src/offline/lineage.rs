@@ -262,7 +262,7 @@ mod tests {
         ];
         let made = (4, [0, 0], [Some(0), None], 40, true);
         let told = restored(shards, 2);
-        assert_eq!(told[0].4, false);
+        assert!(!told[0].4);
         assert_eq!(told[2..], [(3, [1, 1], [Some(0), None], 40, true), made]);
     }
 

@@ -122,7 +122,9 @@ pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Re
             // A start would find the parents closed, and what they take from now on behind their
             // ends. They wait until the catalog says otherwise.
             let in_doubt = Error::StreamInDoubt { name: stream.name().clone() };
-            closing.iter_mut().for_each(|closing| closing.refusal = Some(in_doubt.clone()));
+            for closing in &mut closing {
+                closing.refusal = Some(in_doubt.clone());
+            }
             drop(closing);
             state.streams.lock().suspended.push(stream.clone());
         }

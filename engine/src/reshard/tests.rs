@@ -155,7 +155,7 @@ fn check(world: &World, acknowledged: &Acknowledged, cut: &str) {
         let found = cursor.read(ReadLimit { records: 1, ..WHOLE }).unwrap();
         assert!(found.ranges.iter().any(|range| range.ends_with(data)), "{cut}");
     }
-    for shard in shards.iter() {
+    for shard in &shards {
         let records = read_all(shard).unwrap();
         if let Some(closed) = shard.closed() {
             assert!(records.iter().all(|(number, _)| *number <= closed.last_sequence.0), "{cut}");
@@ -387,7 +387,7 @@ fn what_races_with_reshards_is_put_once_and_in_order() {
     });
     // By number: a child's are above its parents'.
     let mut found: BTreeMap<u128, Vec<(u64, u64)>> = BTreeMap::new();
-    for shard in stream.shards().iter() {
+    for shard in &stream.shards() {
         for (sequence, data) in read_all(shard).unwrap() {
             let key = u128::from_be_bytes(data[..16].try_into().unwrap());
             let number = u64::from_be_bytes(data[16..].try_into().unwrap());

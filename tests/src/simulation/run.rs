@@ -306,8 +306,11 @@ impl Simulation {
 
     fn append(&mut self, number: u8, batch: Batch) {
         // Closed ones are many, and have nothing to say but that they are.
-        let chosen =
-            if number % 16 == 0 { self.choose(number / 16) } else { self.choose_open(number) };
+        let chosen = if number.is_multiple_of(16) {
+            self.choose(number / 16)
+        } else {
+            self.choose_open(number)
+        };
         let Some((name, shard)) = chosen else { return };
         let index = shard.id();
         let model = &self.streams[&name].shards[&index];
@@ -356,7 +359,7 @@ impl Simulation {
             }
             Err(Error::Busy { .. }) => assert!(self.tickets.iter().any(|t| t.shard == index)),
             Err(Error::ShardClosed { .. }) => {
-                assert!(is_closed, "an open shard says that it is closed")
+                assert!(is_closed, "an open shard says that it is closed");
             }
             Err(Error::Halted { .. } | Error::StreamInDoubt { .. }) => {
                 assert!(self.is_failing || self.is_dead(), "seed {}", self.seed);

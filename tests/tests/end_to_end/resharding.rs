@@ -226,7 +226,7 @@ async fn reshard(client: &Client, random: &mut u64) {
     open.sort_unstable();
     let at = choice / 2 % open.len();
     // Between two and a dozen shards.
-    let merges = open.len() > 12 || (open.len() > 2 && choice % 2 == 0);
+    let merges = open.len() > 12 || (open.len() > 2 && choice.is_multiple_of(2));
     if merges && at + 1 < open.len() {
         client.merge_shards("orders", &open[at].2, &open[at + 1].2).await.unwrap();
     } else {

@@ -96,7 +96,7 @@ impl Simulation {
         self.is_synced = self.world.durability == Durability::Fsync;
         self.undurable_slices = self.world.fs.undurable_slices();
         self.misread = self.world.fs.failed_reads();
-        if self.totals.restarts % VERIFY_EVERY == 0 {
+        if self.totals.restarts.is_multiple_of(VERIFY_EVERY) {
             self.verify();
         }
         let engine = match self.world.open() {

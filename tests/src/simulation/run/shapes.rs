@@ -52,7 +52,7 @@ impl StreamModel {
             next = open.hash_key_range().end.0.checked_add(1);
         }
         assert_eq!(next, None, "open shards tile the space");
-        for shard in shards.iter() {
+        for shard in &shards {
             let id = shard.id();
             if !self.shards.contains_key(&id) {
                 assert!(may_be_new, "{id} has come from nowhere");

@@ -120,7 +120,7 @@ struct Lives {
 
 impl Lives {
     /// SIGKILL, and another start.
-    async fn kill(&mut self, course: &Course) -> Result<()> {
+    fn kill(&mut self, course: &Course) -> Result<()> {
         let life = course.server.borrow().0;
         course.killed.store(life, Ordering::SeqCst);
         self.server.kill()?;
@@ -179,7 +179,7 @@ async fn play(plan: &Plan, reshards: u64, kills: u64) -> Result<Figures> {
         let within = Duration::from_millis(random.below(KILL_WITHIN_MS));
         let (changed, killed) = tokio::join!(shape.change(&course), async {
             sleep(within).await;
-            lives.kill(&course).await
+            lives.kill(&course)
         });
         killed?;
         changed?;
