@@ -6,7 +6,8 @@ use super::Client;
 use crate::error::Result;
 
 impl Client {
-    /// Makes a stream. It is ready when the call returns.
+    /// Makes a stream. It is ready when the call returns. A count of 0 leaves it to the server,
+    /// which makes four shards.
     pub async fn create_stream(&self, stream_name: &str, shard_count: u32) -> Result<()> {
         self.create_stream_with(v1::CreateStreamRequest {
             stream_name: stream_name.to_owned(),

@@ -7,10 +7,10 @@ use super::in_process::Machine;
 use super::rpc::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_count_of_0_or_an_absurd_one_is_refused() {
+async fn an_absurd_shard_count_is_refused_and_0_stands_for_none_given() {
     let machine = Machine::start(2).await;
     let mut stub = machine.connect().await;
-    for shard_count in [0, 10_001, u32::MAX] {
+    for shard_count in [10_001, u32::MAX] {
         let request = v1::CreateStreamRequest {
             stream_name: "orders".to_owned(),
             shard_count,
@@ -23,6 +23,13 @@ async fn a_shard_count_of_0_or_an_absurd_one_is_refused() {
     }
     let listed = stub.list_streams(v1::ListStreamsRequest::default()).await.unwrap().into_inner();
     assert!(listed.stream_names.is_empty());
+    let request =
+        v1::CreateStreamRequest { stream_name: "orders".to_owned(), ..Default::default() };
+    stub.create_stream(request).await.unwrap();
+    let request =
+        v1::DescribeStreamSummaryRequest { stream_name: "orders".to_owned(), ..Default::default() };
+    let described = stub.describe_stream_summary(request).await.unwrap().into_inner();
+    assert_eq!(described.stream_description_summary.unwrap().open_shard_count, 4);
     machine.stop().await;
 }
 
