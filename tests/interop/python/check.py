@@ -251,7 +251,7 @@ def check_errors(api, streams):
     check(info.reason == "ResourceNotFoundException", info)
     check(info.metadata["stream_name"] == "nowhere", info)
 
-    absurd = api.CreateStreamRequest(stream_name="absurd", shard_count=0)
+    absurd = api.CreateStreamRequest(stream_name="absurd", shard_count=10_001)
     info, bad = details(lambda: streams.CreateStream(absurd), code.INVALID_ARGUMENT)
     check(info.reason == "InvalidArgumentException", info)
     check([v.field for v in bad.field_violations] == ["shard_count"], bad)
