@@ -25,10 +25,10 @@ use crate::open;
 use crate::options::{EngineOptions, Environment, OpenReport};
 use crate::reshard::{self, Step};
 use crate::sequence::SequenceNumber;
-use crate::settings::{StreamSettings, check_range};
+use crate::settings::{StreamSettings, check_range, check_retention};
 use crate::state::State;
 use crate::stats::Stats;
-use crate::stream::Stream;
+use crate::stream::{Changer, Stream};
 
 /// A data directory in use. Clones share it.
 #[derive(Clone)]
@@ -135,15 +135,28 @@ impl Engine {
         &self.handle.iterator_key
     }
 
-    /// Makes a stream whose shards tile the hash space evenly. Waits for the disk.
+    /// Makes a stream whose shards tile the hash space evenly, and whose records are kept for 24
+    /// hours. Waits for the disk.
     pub fn create_stream(
         &self,
         name: &StreamName,
         shard_count: u32,
         settings: StreamSettings,
     ) -> Result<Arc<Stream>> {
+        self.create_stream_with_retention(name, shard_count, RETENTION_HOURS_DEFAULT, settings)
+    }
+
+    /// The same for a stream whose records are kept for so many hours from the start, 24 to 8,760.
+    pub fn create_stream_with_retention(
+        &self,
+        name: &StreamName,
+        shard_count: u32,
+        retention_hours: u32,
+        settings: StreamSettings,
+    ) -> Result<Arc<Stream>> {
         let max = u64::from(SHARDS_PER_STREAM_MAX);
         check_range("shard_count", u64::from(shard_count), 1, max)?;
+        check_retention(retention_hours)?;
         settings.check()?;
         let state = &self.handle.state;
         state.settle();
@@ -176,7 +189,7 @@ impl Engine {
             id,
             name: name.clone(),
             created_ms: now_ms,
-            retention_hours: RETENTION_HOURS_DEFAULT,
+            retention_hours,
             is_deleting: false,
             settings,
             shards: shards.collect(),
@@ -248,12 +261,19 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Error::StreamUpdating`] while another reshard is under way. [`Error::ShardClosed`] for a
+    /// [`Error::StreamUpdating`] while another reshard is under way; one of the server's own is
+    /// waited for, five seconds at most. [`Error::ShardClosed`] for a
     /// step that names no open shard, [`Error::SplitOutside`], [`Error::NotAdjacent`].
     /// [`Error::LimitExceeded`] over 10,000 open shards. A parent that takes no records cannot be
     /// closed: its error.
     pub fn reshard(&self, stream: &Arc<Stream>, steps: &[Step]) -> Result<()> {
-        reshard::reshard(&self.handle.state, stream, steps)
+        reshard::reshard(&self.handle.state, stream, steps, Changer::Caller)
+    }
+
+    /// The same where nobody asked for it: the stream is not UPDATING meanwhile, callers wait for
+    /// it, and it gives way to everybody else at once.
+    pub fn reshard_unasked(&self, stream: &Arc<Stream>, steps: &[Step]) -> Result<()> {
+        reshard::reshard(&self.handle.state, stream, steps, Changer::Server)
     }
 
     /// What the engine has done, and how it stands.

@@ -20,7 +20,7 @@ use crate::sequence::SequenceNumber;
 use crate::shard::Shard;
 use crate::shards::Shards;
 use crate::state::State;
-use crate::stream::Stream;
+use crate::stream::{Changer, Stream};
 
 /// How often the thread looks whether something is due. Durable ends are recorded no more
 /// often than this, so that the catalog's syncs stay few beside those of the data path.
@@ -199,14 +199,14 @@ fn expire(state: &State, stream: &Arc<Stream>, shards: &Shards, cutoff_ms: u64) 
     let is_expired = |shard: &&Arc<Shard>| {
         shard.closed().is_some_and(|closed| closed.at_ms < cutoff_ms) && !shard.is_writing()
     };
-    let expired: Vec<_> = shards.iter().filter(is_expired).map(|shard| shard.id()).collect();
-    if expired.is_empty() {
+    let tombstones: Vec<_> =
+        shards.iter().filter(is_expired).filter_map(|shard| shard.tombstone()).collect();
+    if tombstones.is_empty() {
         return;
     }
     // While the shards are being changed, there is another time.
-    let Ok(_updating) = stream.begin_update() else { return };
-    let tombstones: Vec<_> =
-        shards.iter().filter(is_expired).filter_map(|shard| shard.tombstone()).collect();
+    let Ok(_updating) = stream.begin_update(Changer::Server) else { return };
+    let expired: Vec<_> = tombstones.iter().map(|entry| entry.id).collect();
     for shard in expired.iter().filter(|_| Mutant::FilesFirst.is_on()) {
         let host = &state.shared.host;
         let _ = remove_shard(host.fs.as_ref(), &host.paths, stream.id(), *shard);

@@ -15,8 +15,8 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::limits::{
-    POLICY_BYTES_MAX, RECORD_KIB_MAX, RECORD_KIB_MIN, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX,
-    TAGS_MAX, WARM_THROUGHPUT_MIB_S_MAX,
+    POLICY_BYTES_MAX, RECORD_KIB_MAX, RECORD_KIB_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN,
+    TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, WARM_THROUGHPUT_MIB_S_MAX,
 };
 
 /// Tags of a stream or a consumer: at most 50, keys of 1 to 128 characters and values of up to 256
@@ -274,6 +274,12 @@ pub(crate) fn check_tags(tags: &Tags) -> Result<()> {
 pub(crate) fn check_policy(policy: Option<&str>) -> Result<()> {
     let bytes = policy.map_or(0, str::len) as u64;
     check_range("bytes of a resource policy", bytes, 0, POLICY_BYTES_MAX as u64)
+}
+
+/// Whether records may be kept for so many hours.
+pub(crate) fn check_retention(hours: u32) -> Result<()> {
+    let (min, max) = (u64::from(RETENTION_HOURS_MIN), u64::from(RETENTION_HOURS_MAX));
+    check_range("retention_period_hours", u64::from(hours), min, max)
 }
 
 /// Whether a count or size is within its limits.

@@ -303,7 +303,7 @@ impl Shard {
         }
         staging.count += count;
         let outcome = staging.outcome.get_or_insert_with(Outcome::new);
-        let ticket = outcome.ticket(first, u64::from(count));
+        let ticket = outcome.ticket(first, u64::from(count), arrival_ms);
         let is_due = !staging.is_queued && staging.writer.is_some();
         staging.is_queued |= is_due;
         if is_due {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use crate::catalog::{ConsumerEntry, ShardEntry, StreamEntry};
 use crate::error::{Error, Result};
@@ -43,6 +44,20 @@ impl From<&Consumer> for ConsumerEntry {
     }
 }
 
+/// For how long a caller's change of the shards waits for one of the server's own, which takes
+/// milliseconds. A disk that is stuck is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who changes the shards of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Changer {
+    /// A caller. The stream is UPDATING, and a second one is refused.
+    Caller,
+    /// The server, by the load that it sees, or because shards have expired. Nobody asked for it,
+    /// so nobody is refused for it: the stream is not UPDATING, and callers wait their turn.
+    Server,
+}
+
 /// One incarnation of a stream.
 pub struct Stream {
     id: StreamId,
@@ -54,8 +69,10 @@ pub struct Stream {
     first_shards: u32,
     /// Replaced as a whole by a reshard, and when a shard has expired.
     shards: RwLock<Shards>,
-    /// Whether a call changes the shards.
-    is_updating: AtomicBool,
+    /// Who changes the shards, if somebody does.
+    changer: Mutex<Option<Changer>>,
+    /// Woken when nobody does any more.
+    unchanging: Condvar,
     /// The turn from which records that no key routes go on.
     turn: AtomicUsize,
     settings: Mutex<Arc<StreamSettings>>,
@@ -77,7 +94,8 @@ impl Stream {
             is_deleted: AtomicBool::new(false),
             first_shards: entry.first_shards(),
             shards: RwLock::new(Shards::new(shards, &[])),
-            is_updating: AtomicBool::new(false),
+            changer: Mutex::new(None),
+            unchanging: Condvar::new(),
             turn: AtomicUsize::new(0),
             settings: Mutex::new(Arc::new(entry.settings.clone())),
             consumers: Mutex::new(consumers.collect()),
@@ -122,9 +140,9 @@ impl Stream {
         self.shards().get(id).cloned().ok_or_else(not_found)
     }
 
-    /// Whether its shards are being changed.
+    /// Whether a caller changes its shards. What the server does by itself does not count.
     pub fn is_updating(&self) -> bool {
-        self.is_updating.load(Ordering::Acquire)
+        *self.changer.lock() == Some(Changer::Caller)
     }
 
     /// Takes so many turns for records that no key routes, and gives the first of them: the next
@@ -159,11 +177,18 @@ impl Stream {
         }
     }
 
-    /// Begins a change of the shards, of which there is one at a time.
-    pub(crate) fn begin_update(&self) -> Result<Updating<'_>> {
-        if self.is_updating.swap(true, Ordering::AcqRel) {
+    /// Begins a change of the shards, of which there is one at a time. A caller waits for the
+    /// server's own, five seconds at most; for a caller's nobody waits.
+    pub(crate) fn begin_update(&self, by: Changer) -> Result<Updating<'_>> {
+        let mut changer = self.changer.lock();
+        if by == Changer::Caller {
+            let is_the_servers = |changer: &mut Option<Changer>| *changer == Some(Changer::Server);
+            self.unchanging.wait_while_for(&mut changer, is_the_servers, PATIENCE);
+        }
+        if changer.is_some() {
             return Err(Error::StreamUpdating { name: self.name.clone() });
         }
+        *changer = Some(by);
         Ok(Updating { stream: self })
     }
 
@@ -258,6 +283,7 @@ pub(crate) struct Updating<'a> {
 
 impl Drop for Updating<'_> {
     fn drop(&mut self) {
-        self.stream.is_updating.store(false, Ordering::Release);
+        *self.stream.changer.lock() = None;
+        self.stream.unchanging.notify_all();
     }
 }

@@ -22,6 +22,8 @@ pub struct Appended {
     pub first: SequenceNumber,
     /// The last record's number.
     pub last: SequenceNumber,
+    /// When they arrived, milliseconds since 1970: what is appended together arrives together.
+    pub arrival_ms: u64,
 }
 
 /// What became of the records that are staged together.
@@ -84,9 +86,14 @@ impl Outcome {
         Outcome(Arc::default())
     }
 
-    /// A ticket for `count` more records, at least one.
-    pub(crate) fn ticket(&self, first: SequenceNumber, count: u64) -> AppendTicket {
-        AppendTicket { first, count, fate: Arc::clone(&self.0), place: None }
+    /// A ticket for `count` more records, at least one, that all bear this stamp.
+    pub(crate) fn ticket(
+        &self,
+        first: SequenceNumber,
+        count: u64,
+        arrival_ms: u64,
+    ) -> AppendTicket {
+        AppendTicket { first, count, arrival_ms, fate: Arc::clone(&self.0), place: None }
     }
 
     pub(crate) fn send(self, result: Result<()>) {
@@ -105,6 +112,7 @@ impl Drop for Outcome {
 pub struct AppendTicket {
     first: SequenceNumber,
     count: u64,
+    arrival_ms: u64,
     fate: Arc<Fate>,
     /// Where its task is listed.
     place: Option<usize>,
@@ -127,7 +135,8 @@ impl AppendTicket {
     }
 
     fn appended(&self) -> Appended {
-        Appended { first: self.first, last: self.first.plus(self.count - 1) }
+        let last = self.first.plus(self.count - 1);
+        Appended { first: self.first, last, arrival_ms: self.arrival_ms }
     }
 }
 
@@ -164,7 +173,7 @@ mod tests {
     }
 
     fn ticket(outcome: &Outcome, first: u64) -> AppendTicket {
-        outcome.ticket(SequenceNumber(first), 2)
+        outcome.ticket(SequenceNumber(first), 2, 1_700)
     }
 
     #[test]
@@ -183,6 +192,7 @@ mod tests {
         assert_eq!((woken(&one), woken(&other)), (1, 1));
         let last = tickets.pop().unwrap().wait().unwrap();
         assert_eq!((last.first, last.last), (SequenceNumber(7), SequenceNumber(8)));
+        assert_eq!(last.arrival_ms, 1_700);
         for ticket in &mut tickets {
             assert!(matches!(poll(ticket, &one), Poll::Ready(Ok(_))));
         }

@@ -8,17 +8,15 @@ use super::Engine;
 use crate::catalog::ConsumerEntry;
 use crate::error::{Error, Result};
 use crate::ids::ConsumerName;
-use crate::limits::{RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use crate::settings::{
-    AccountSettings, StreamSettings, Tags, check_policy, check_range, check_tags,
+    AccountSettings, StreamSettings, Tags, check_policy, check_retention, check_tags,
 };
 use crate::stream::{Consumer, Stream};
 
 impl Engine {
     /// Changes for how long records are kept, 24 to 8,760 hours. Waits for the disk.
     pub fn set_retention_hours(&self, stream: &Stream, hours: u32) -> Result<()> {
-        let (min, max) = (u64::from(RETENTION_HOURS_MIN), u64::from(RETENTION_HOURS_MAX));
-        check_range("retention_period_hours", u64::from(hours), min, max)?;
+        check_retention(hours)?;
         let catalog = &self.handle.state.catalog;
         let then = || stream.set_retention_hours(hours);
         self.record(stream, || catalog.set_retention(stream.id(), hours, then))

@@ -27,7 +27,7 @@ use crate::sequence::SequenceNumber;
 use crate::shard::{Drained, Shard};
 use crate::shards::Shards;
 use crate::state::State;
-use crate::stream::Stream;
+use crate::stream::{Changer, Stream};
 
 /// The steps after which `target` shards of a stream, 1 to 10,000, tile the hash space evenly.
 pub fn uniform(shards: &Shards, target: u32) -> Result<Vec<Step>> {
@@ -83,12 +83,17 @@ impl Drop for Closing {
 }
 
 /// Makes the steps, all of them or none. Waits for the disk.
-pub(crate) fn reshard(state: &State, stream: &Arc<Stream>, steps: &[Step]) -> Result<()> {
+pub(crate) fn reshard(
+    state: &State,
+    stream: &Arc<Stream>,
+    steps: &[Step],
+    by: Changer,
+) -> Result<()> {
     state.settle();
     if state.streams.lock().begin_owed.is_some() {
         return Err(Error::DiskFull);
     }
-    let _updating = stream.begin_update()?;
+    let _updating = stream.begin_update(by)?;
     let shards = stream.shards();
     let plan = plan::plan(&open_ranges(&shards), next_id(&shards)?, steps)?;
     let Some(highest) = plan.made.last() else { return Ok(()) };

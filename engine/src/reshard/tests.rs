@@ -310,10 +310,12 @@ fn one_reshard_at_a_time_and_none_of_what_is_not_open() {
     let engine = World::new(4).open().unwrap();
     let stream = engine.create_stream(&name("s"), 3, StreamSettings::default()).unwrap();
     {
-        let _updating = stream.begin_update().unwrap();
+        let _updating = stream.begin_update(Changer::Caller).unwrap();
         assert!(stream.is_updating());
         let refused = engine.reshard(&stream, &[split(0, HashKey(9))]);
         assert!(matches!(refused, Err(Error::StreamUpdating { .. })));
+        let unasked = engine.reshard_unasked(&stream, &[split(0, HashKey(9))]);
+        assert!(matches!(unasked, Err(Error::StreamUpdating { .. })));
     }
     for (step, is_expected) in [
         (split(9, HALF), true),
@@ -329,6 +331,34 @@ fn one_reshard_at_a_time_and_none_of_what_is_not_open() {
     assert!(engine.reshard(&stream, &half_right).is_err());
     assert_eq!(ids(&stream.shards()), [0, 1, 2]);
     put_now(&engine, &stream.shards()[0], &[b"on"]).unwrap();
+}
+
+#[test]
+fn what_the_server_changes_by_itself_is_waited_for_and_seen_by_nobody() {
+    let engine = World::new(4).open().unwrap();
+    let stream = engine.create_stream(&name("s"), 1, StreamSettings::default()).unwrap();
+    let changing = stream.begin_update(Changer::Server).unwrap();
+    assert!(!stream.is_updating());
+    let unasked = engine.reshard_unasked(&stream, &[split(0, HALF)]);
+    assert!(matches!(unasked, Err(Error::StreamUpdating { .. })), "it does not wait for itself");
+    let is_calling = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let caller = scope.spawn(|| {
+            is_calling.store(true, Ordering::SeqCst);
+            engine.reshard(&stream, &[split(0, HALF)])
+        });
+        // It has all the time to be refused, if it does not wait.
+        let mut turns = 0;
+        while !is_calling.load(Ordering::SeqCst) || turns < 10_000 {
+            turns += 1;
+            std::thread::yield_now();
+        }
+        assert!(!caller.is_finished());
+        assert_eq!(ids(&stream.shards()), [0]);
+        drop(changing);
+        caller.join().unwrap().unwrap();
+    });
+    assert_eq!(ids(&stream.shards()), [0, 1, 2]);
 }
 
 /// Threads put with keys of their own while the stream is split and merged: each key's records
