@@ -93,6 +93,13 @@ pub fn parse_consumer(text: &str) -> Result<ConsumerArn, NotAnArn> {
     })
 }
 
+/// The account and region of an ARN, where it is one of this service.
+pub fn owner(text: &str) -> Option<Owner> {
+    resource(text).ok()?;
+    let mut parts = text.split(':').skip(3).map(str::to_owned);
+    Some(Owner { region: parts.next()?, account: parts.next()? })
+}
+
 /// What follows `arn:aws...:kinesis:REGION:ACCOUNT:`.
 fn resource(text: &str) -> Result<&str, NotAnArn> {
     let mut parts = text.splitn(6, ':');
