@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod layer;
 mod new_stream;
+mod tls_source;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,6 +26,7 @@ pub use self::choice::{ControlDelays, Durability, LogFormat, LogLevel, Quotas, R
 pub use self::error::ConfigError;
 pub use self::layer::Layer;
 pub use self::new_stream::NewStream;
+pub use self::tls_source::TlsSource;
 
 /// Mebibytes of requests in memory: a dozen of the largest batches at the same time.
 const REQUEST_MIB_DEFAULT: u32 = 128;
@@ -57,6 +59,10 @@ pub struct Config {
     pub region: String,
     /// Whether to listen beyond loopback although there are no credentials.
     pub insecure: bool,
+    /// Where the certificate of the client port comes from; `None`: no TLS.
+    pub tls: Option<TlsSource>,
+    /// The file of those who may sign in; `None`: nobody has to.
+    pub credentials: Option<PathBuf>,
     /// The least severe log lines that are written.
     pub log_level: LogLevel,
     /// How log lines are written.
@@ -80,6 +86,8 @@ impl Config {
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             insecure: false,
+            tls: None,
+            credentials: None,
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             streams: Vec::new(),
@@ -118,8 +126,9 @@ pub fn resolve(
             pick!($key, default.$key, ToString::to_string)
         };
     }
+    let path = |path: &PathBuf| path.display().to_string();
     let config = Config {
-        data: pick!(data, default.data, |data: &PathBuf| data.display().to_string()),
+        data: pick!(data, default.data, path),
         listen: pick!(listen),
         admin_listen: pick!(admin_listen),
         durability: pick!(durability),
@@ -130,6 +139,14 @@ pub fn resolve(
         account_id: pick!(account_id),
         region: pick!(region),
         insecure: pick!(insecure),
+        // A path that is empty is none.
+        tls: TlsSource::of(
+            pick!(tls_cert, PathBuf::new(), path),
+            pick!(tls_key, PathBuf::new(), path),
+            pick!(tls_auto, false, ToString::to_string),
+        )?,
+        credentials: Some(pick!(credentials, PathBuf::new(), path))
+            .filter(|path| !path.as_os_str().is_empty()),
         log_level: pick!(log_level),
         log_format: pick!(log_format),
         // A list is one value: streams named by a flag replace those of the file.

@@ -21,6 +21,7 @@ use super::config::SettingsArguments;
 use super::style::{self, Style};
 use super::{FAILED, USAGE, VERSION, fail, logging};
 use crate::config::{Config, Durability};
+use crate::net::Fingerprint;
 use crate::ready_line::ReadyLine;
 use crate::serve::{RunningServer, StartError, start};
 
@@ -46,9 +47,9 @@ pub(crate) async fn run(arguments: ServeArguments) -> u8 {
     logging::start(config.log_level, config.log_format);
     raise_file_limit();
     // Before the start, so that a signal during recovery is not lost.
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(FAILED, &error),
+    let (mut signals, mut hang_up) = match (Signals::new(), hang_up(&config)) {
+        (Ok(signals), Ok(hang_up)) => (signals, hang_up),
+        (Err(error), _) | (_, Err(error)) => return fail(FAILED, &error),
     };
     let server = tokio::select! {
         started = start(&config) => match started {
@@ -64,9 +65,12 @@ pub(crate) async fn run(arguments: ServeArguments) -> u8 {
     if arguments.until_stdin_ends {
         watch_stdin(parent.clone());
     }
-    let cause = tokio::select! {
-        name = signals.next() => name,
-        () = parent.cancelled() => "the end of standard input",
+    let cause = loop {
+        tokio::select! {
+            name = signals.next() => break name,
+            () = parent.cancelled() => break "the end of standard input",
+            () = hung_up(&mut hang_up) => server.reload().await,
+        }
     };
     info!("{cause}: draining; a second signal stops at once");
     tokio::select! {
@@ -81,6 +85,22 @@ pub(crate) async fn run(arguments: ServeArguments) -> u8 {
             warn!("second signal ({name}): stopping at once; the next start checks the tails");
             FAILED
         }
+    }
+}
+
+/// SIGHUP, which asks to read again what may have been replaced. Where nothing may, it ends the
+/// process as it always does: nobody wants servers that outlive their terminals.
+fn hang_up(config: &Config) -> std::io::Result<Option<Signal>> {
+    let is_heard = config.tls.is_some() || config.credentials.is_some();
+    is_heard.then(|| signal(SignalKind::hangup())).transpose()
+}
+
+async fn hung_up(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -160,7 +180,7 @@ fn welcome(config: &Config, server: &RunningServer, style: Style) -> String {
         ),
     };
     let rows = [
-        ("clients", format!("http://{}  (gRPC)", server.address())),
+        ("clients", format!("{}://{}  (gRPC)", scheme(server), server.address())),
         ("admin", format!("http://{}  /metrics /healthz /readyz", server.admin_address())),
         ("data", data.display().to_string()),
         ("durability", durability),
@@ -171,12 +191,15 @@ fn welcome(config: &Config, server: &RunningServer, style: Style) -> String {
         vec![String::new(), format!("{} {}", style.strong("anabranch"), *VERSION), String::new()];
     let row = |(label, value)| format!("  {} {value}", style.faint(format!("{label:<11}")));
     lines.extend(rows.map(row));
+    if let Some(fingerprint) = server.fingerprint() {
+        lines.push(row(("certificate", format!("sha256 {fingerprint}"))));
+    }
     if config.insecure {
         let open = "everybody who can reach these addresses may read, write and delete";
         lines.push(row(("insecure", style.warning(open))));
     }
     lines.extend([String::new(), "Next:".to_owned()]);
-    let server = other_server(server.address());
+    let server = other_server(server.address(), server.fingerprint());
     let paste = |command| format!("  anabranch {server}{command}");
     // A stream that was asked for at the start is there already.
     let made = config.streams.first().map(|stream| stream.name.to_string());
@@ -189,14 +212,25 @@ fn welcome(config: &Config, server: &RunningServer, style: Style) -> String {
     lines.join("\n") + "\n\n"
 }
 
-/// The flag that a command to paste needs to find us, if it needs one.
-fn other_server(address: SocketAddr) -> String {
+fn scheme(server: &RunningServer) -> &'static str {
+    if server.fingerprint().is_some() { "https" } else { "http" }
+}
+
+/// The flags that a command to paste needs to find us, if it needs any. On this machine it may do
+/// without TLS.
+fn other_server(address: SocketAddr, fingerprint: Option<Fingerprint>) -> String {
     let default = Config::default().listen;
     let mut reachable = address;
     if address.ip().is_unspecified() {
         reachable.set_ip(default.ip());
     }
-    if reachable == default { String::new() } else { format!("--server http://{reachable} ") }
+    match fingerprint {
+        Some(fingerprint) if !reachable.ip().is_loopback() => {
+            format!("--server https://{reachable} --tls-fingerprint {fingerprint} ")
+        }
+        _ if reachable == default => String::new(),
+        _ => format!("--server http://{reachable} "),
+    }
 }
 
 fn streams(server: &RunningServer) -> String {
@@ -231,7 +265,7 @@ mod tests {
 
     #[test]
     fn commands_to_paste_name_the_server_only_where_they_must() {
-        let flag = |text: &str| other_server(text.parse().unwrap());
+        let flag = |text: &str| other_server(text.parse().unwrap(), None);
         assert_eq!(flag("127.0.0.1:4567"), "");
         assert_eq!(flag("0.0.0.0:4567"), "");
         assert_eq!(flag("127.0.0.1:9"), "--server http://127.0.0.1:9 ");

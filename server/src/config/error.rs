@@ -47,6 +47,20 @@ pub enum ConfigError {
     /// Not even one request would fit.
     #[error("request_mib is {0}; one request may have 16 MiB, so at least that is needed")]
     RequestMib(u32),
+    /// Half of what TLS needs.
+    #[error("{given} is set and {missing} is not; TLS needs both, or tls_auto alone")]
+    TlsIncomplete {
+        /// The key that is set.
+        given: &'static str,
+        /// The other one.
+        missing: &'static str,
+    },
+    /// Two certificates for one port.
+    #[error(
+        "tls_auto makes a certificate, and tls_cert and tls_key name one; set the one or the \
+         others"
+    )]
+    TlsTwice,
     /// The account id is not twelve digits.
     #[error("account_id is {0:?}; an account id has twelve digits, such as 000000000000")]
     AccountId(String),

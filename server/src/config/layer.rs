@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The keys of the file; a variable's name is `ANABRANCH_` and the key in capitals.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 18] = [
     "data",
     "listen",
     "admin_listen",
@@ -23,6 +23,10 @@ pub(super) const KEYS: [&str; 14] = [
     "account_id",
     "region",
     "insecure",
+    "tls_cert",
+    "tls_key",
+    "tls_auto",
+    "credentials",
     "log_level",
     "log_format",
     "stream",
@@ -81,6 +85,26 @@ pub struct Layer {
           default_missing_value = "true")]
     pub(super) insecure: Option<bool>,
 
+    /// TLS for clients: PEM file with the chain of certificates, the server's own first; read
+    /// again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// PEM file with the key of the certificate
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// TLS for clients with a certificate that the server makes and keeps in its data directory;
+    /// clients trust it by the fingerprint that is shown at the start
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub(super) tls_auto: Option<bool>,
+
+    /// File with the access keys, secrets and policies of those who may sign in; from then on
+    /// nobody else may do anything; read again on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: Option<PathBuf>,
+
     /// Least severe log lines to write [default: info]
     #[arg(long, value_enum)]
     pub(super) log_level: Option<LogLevel>,
@@ -112,6 +136,10 @@ impl Layer {
             account_id: environment.value("ANABRANCH_ACCOUNT_ID")?,
             region: environment.value("ANABRANCH_REGION")?,
             insecure: environment.value("ANABRANCH_INSECURE")?,
+            tls_cert: environment.path("ANABRANCH_TLS_CERT"),
+            tls_key: environment.path("ANABRANCH_TLS_KEY"),
+            tls_auto: environment.value("ANABRANCH_TLS_AUTO")?,
+            credentials: environment.path("ANABRANCH_CREDENTIALS"),
             log_level: environment.value("ANABRANCH_LOG_LEVEL")?,
             log_format: environment.value("ANABRANCH_LOG_FORMAT")?,
             stream: environment.list("ANABRANCH_STREAM")?,

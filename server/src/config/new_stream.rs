@@ -12,6 +12,7 @@ use anabranch_engine::settings::{StreamMode, Tags};
 use serde::Deserialize;
 
 use super::Quotas;
+use crate::ops::tags;
 
 /// Shards of an on-demand stream that is made without saying how many (service).
 const ON_DEMAND_SHARDS: u32 = 4;
@@ -100,6 +101,7 @@ impl TryFrom<StreamTable> for NewStream {
                  {retention_hours}"
             ));
         }
+        tags::check(&table.tags).map_err(|refusal| format!("stream {name}: {refusal}"))?;
         Ok(Self { name, shards, mode, retention_hours, quotas: table.quotas, tags: table.tags })
     }
 }
@@ -172,6 +174,9 @@ mod tests {
             ("name = 'a'\nshards = 2\nmode = 'sometimes'", "sometimes"),
             ("name = 'a'\nshards = 2\nretention_hours = 1", "24 to 8760 hours, not 1"),
             ("name = 'a/b'\nshards = 2", "is no stream name"),
+            ("name = 'a'\nshards = 2\ntags = { 'aws:team' = 'x' }", "begin with aws:"),
+            ("name = 'a'\nshards = 2\ntags = { team = 'a&b' }", "invalid characters"),
+            ("name = 'a'\nshards = 2\ntags = { '' = 'x' }", "has 0 characters"),
         ] {
             let refused = table(text).unwrap_err();
             assert!(refused.contains(words), "{text}: {refused}");

@@ -73,6 +73,10 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         ("account_id", "123456789012"),
         ("region", "eu-west-1"),
         ("insecure", "true"),
+        ("tls_cert", "/c.pem"),
+        ("tls_key", "/k.pem"),
+        ("tls_auto", "false"),
+        ("credentials", "/people.toml"),
         ("log_level", "debug"),
         ("log_format", "json"),
         ("stream", "orders:4"),
@@ -89,7 +93,7 @@ fn every_setting_is_a_flag_a_variable_and_a_key() {
         .iter()
         .map(|(key, value)| match *key {
             "stream" => "stream = [{ name = 'orders', shards = 4 }]\n".to_owned(),
-            "insecure" | "request_mib" => format!("{key} = {value}\n"),
+            "insecure" | "request_mib" | "tls_auto" => format!("{key} = {value}\n"),
             _ => format!("{key} = '{value}'\n"),
         })
         .collect();
@@ -136,6 +140,26 @@ fn a_bad_value_names_its_place() {
     }
     assert!(check_request_mib(15).is_err() && check_request_mib(16).is_ok());
     assert!(check_region("US").is_err() && check_region("eu-west-1").is_ok());
+}
+
+#[test]
+fn tls_is_from_two_files_or_made_and_not_both() {
+    let tls = |line: &str| {
+        resolve(flags(line), Layer::default(), Layer::default()).map(|(config, _)| config.tls)
+    };
+    assert_eq!(tls("").unwrap(), None);
+    assert_eq!(tls("--tls-auto").unwrap(), Some(TlsSource::Auto));
+    let files = TlsSource::Files { certificate: "/c".into(), key: "/k".into() };
+    assert_eq!(tls("--tls-cert /c --tls-key /k").unwrap(), Some(files));
+    for (line, words) in [
+        ("--tls-cert /c", "tls_cert is set and tls_key is not"),
+        ("--tls-key /k", "tls_key is set and tls_cert is not"),
+        ("--tls-auto --tls-cert /c --tls-key /k", "tls_auto"),
+        ("--tls-auto --tls-key /k", "tls_auto"),
+    ] {
+        let refused = tls(line).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
 }
 
 #[test]
