@@ -40,7 +40,7 @@ use super::unary;
 use crate::metrics::{Call, Operation};
 use crate::ops::batch::Batch;
 use crate::ops::put::{Outcome, Part, Staged, Tables};
-use crate::ops::{Kind, OpError, Ops, Result, StreamFields};
+use crate::ops::{Caller, Kind, OpError, Ops, Result, StreamFields};
 use crate::wire::write;
 
 /// Records that may be unacknowledged in one call, plus one batch. It bounds what the bytes below
@@ -64,12 +64,13 @@ const _: () = assert!(
 );
 
 /// Serves a call.
-pub(super) fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
+pub(super) fn call(ops: Arc<Ops>, caller: Caller, body: Body) -> Response<Body> {
     let produce = Produce {
         call: ops.metrics().call(Operation::Produce),
         shutdown: Box::pin(ops.shutdown().clone().cancelled_owned()),
         reader: MessageReader::new(body, ops.request_share()),
         ops,
+        caller,
         stream: None,
         intake: Intake::Open,
         gathered: Vec::new(),
@@ -90,6 +91,7 @@ pub(super) fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
 
 struct Produce {
     ops: Arc<Ops>,
+    caller: Caller,
     call: Call,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     reader: MessageReader,
@@ -270,7 +272,7 @@ impl Produce {
     /// The first request names the stream of the call, and no other may name another.
     fn named(&mut self, fields: StreamFields<'_>) -> Result<&EngineStream> {
         if self.stream.is_none() {
-            self.stream = Some(self.ops.stream(fields)?);
+            self.stream = Some(self.ops.produce_to(&self.caller, fields)?);
         }
         let stream = self.stream.as_ref().expect("it is named by now");
         if fields.is_empty() || fields == StreamFields::by_name(stream.name().as_str()) {
@@ -333,7 +335,7 @@ impl Stream for Produce {
             Intake::Closed(error) if this.in_flight.is_empty() && this.waiting.is_none() => {
                 this.is_over = true;
                 if let Some(error) = error {
-                    this.call.refused(error);
+                    this.call.refused(error.kind);
                     return Poll::Ready(Some(Err(status(error))));
                 }
                 this.call.ended();

@@ -20,7 +20,7 @@ use tower_service::Service;
 
 use super::{produce, reply, request, subscribe, unary};
 use crate::metrics::Operation;
-use crate::ops::{Kind, OpError, Ops};
+use crate::ops::{Caller, Kind, OpError, Ops};
 
 /// The name of the service, for health.
 pub const STREAMS: &str = "anabranch.v1.Streams";
@@ -73,10 +73,21 @@ impl Routes {
         let path = request.uri().path();
         let (service, method) =
             path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
+        // Health is asked by those who start and stop servers, and tells nothing else.
+        let caller = match service {
+            "grpc.health.v1.Health" => Caller::anonymous(),
+            _ => match self.ops.credentials().of_token(request.headers()) {
+                Ok(credential) => Caller::from(credential),
+                Err(error) => {
+                    let error = OpError::new(Kind::Unauthenticated, error.to_string());
+                    return reply::refused(super::status::status(&error));
+                }
+            },
+        };
         let inner = match service {
             STREAMS => {
                 return match Operation::of_name(method) {
-                    Some(operation) => self.call(operation, request).await,
+                    Some(operation) => self.call(operation, caller, request).await,
                     None => unknown(path),
                 };
             }
@@ -91,13 +102,18 @@ impl Routes {
         }
     }
 
-    async fn call(self, operation: Operation, request: Request<Body>) -> Response<Body> {
+    async fn call(
+        self,
+        operation: Operation,
+        caller: Caller,
+        request: Request<Body>,
+    ) -> Response<Body> {
         let timeout = request::timeout(request.headers());
         let body = request.into_body();
         match operation {
-            Operation::Produce => produce::call(self.ops, body),
-            Operation::SubscribeToShard => subscribe::call(self.ops, body).await,
-            operation => unary::call(self.ops, operation, body, timeout).await,
+            Operation::Produce => produce::call(self.ops, caller, body),
+            Operation::SubscribeToShard => subscribe::call(self.ops, &caller, body).await,
+            operation => unary::call(self.ops, &caller, operation, body, timeout).await,
         }
     }
 }

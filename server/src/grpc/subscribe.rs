@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anabranch_proto::v1::SubscribeToShardRequest;
 use futures_util::stream;
 use http::Response;
 use tonic::body::Body;
@@ -11,18 +12,19 @@ use super::request::MessageReader;
 use super::status::status;
 use super::unary::decode;
 use crate::metrics::Operation;
-use crate::ops::{Ops, Result};
+use crate::ops::{Caller, Ops, Result};
 use crate::push::Subscription;
 use crate::wire::write;
 
 /// Serves a subscription. The connection takes its events when it has room for them; if the
 /// client vanishes, the body is dropped and the subscription with it.
-pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
+pub(super) async fn call(ops: Arc<Ops>, caller: &Caller, body: Body) -> Response<Body> {
     let call = ops.metrics().call(Operation::SubscribeToShard);
-    let subscription = match subscribe(&ops, MessageReader::new(body, ops.request_share())).await {
+    let reader = MessageReader::new(body, ops.request_share());
+    let subscription = match subscribe(&ops, caller, reader).await {
         Ok(subscription) => subscription,
         Err(error) => {
-            call.refused(&error);
+            call.refused(error.kind);
             return reply::refused(status(&error));
         }
     };
@@ -33,7 +35,7 @@ pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
                 Ok(Frames::page(ranges, |out| write::subscribe_event_head(&event, out)))
             }
             Some(Err(error)) => {
-                call.refused(&error);
+                call.refused(error.kind);
                 Err(status(&error))
             }
             None => {
@@ -46,6 +48,7 @@ pub(super) async fn call(ops: Arc<Ops>, body: Body) -> Response<Body> {
     reply::streaming(Box::pin(events))
 }
 
-async fn subscribe(ops: &Ops, reader: MessageReader) -> Result<Subscription> {
-    ops.subscribe_to_shard(decode(reader.only().await?.0)?)
+async fn subscribe(ops: &Ops, caller: &Caller, reader: MessageReader) -> Result<Subscription> {
+    let request: SubscribeToShardRequest = decode(reader.only().await?.0)?;
+    ops.call(caller, request).await
 }

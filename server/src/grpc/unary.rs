@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_proto::v1;
 use bytes::Bytes;
 use http::Response;
 use prost::Message;
@@ -13,21 +14,24 @@ use super::reply::{self, Frames};
 use super::request::MessageReader;
 use super::status::status;
 use crate::metrics::Operation;
+use crate::net::PacedBody;
 use crate::ops::batch::{Batch, Draft};
 use crate::ops::put_records::PutHead;
-use crate::ops::{Kind, OpError, Ops, Result};
+use crate::ops::{Call, Caller, Kind, OpError, Ops, Result};
 use crate::wire::read::{Field, Fields};
 use crate::wire::write;
 
 /// Serves a call, for as long as the caller waits.
 pub(super) async fn call(
     ops: Arc<Ops>,
+    caller: &Caller,
     operation: Operation,
     body: Body,
     timeout: Option<Duration>,
 ) -> Response<Body> {
     let call = ops.metrics().call(operation);
-    let served = serve(&ops, operation, MessageReader::new(body, ops.request_share()));
+    let body = Body::new(PacedBody::new(body));
+    let served = serve(&ops, caller, operation, MessageReader::new(body, ops.request_share()));
     let served = match timeout {
         None => Ok(served.await),
         Some(timeout) => tokio::time::timeout(timeout, served).await,
@@ -38,7 +42,7 @@ pub(super) async fn call(
             reply::unary(frames)
         }
         Ok(Err(error)) => {
-            call.refused(&error);
+            call.refused(error.kind);
             reply::refused(status(&error))
         }
         Err(_) => {
@@ -48,87 +52,119 @@ pub(super) async fn call(
     }
 }
 
-async fn serve(ops: &Ops, operation: Operation, reader: MessageReader) -> Result<Frames> {
+async fn serve(
+    ops: &Ops,
+    caller: &Caller,
+    operation: Operation,
+    reader: MessageReader,
+) -> Result<Frames> {
     let (message, _held) = reader.only().await?;
     match operation {
         Operation::PutRecords => {
             let mut batch = Batch::default();
             let (head, draft) = put(&message, &mut batch)?;
             draft.finish()?;
-            let outcome = ops.put_records(head, &batch).await?;
+            let outcome = ops.put_records(caller, head, &batch).await?;
             Ok(Frames::message(|out| {
                 write::put_records_response(&outcome, out);
             }))
         }
         Operation::GetRecords => {
-            let mut records = ops.get_records(decode(message)?).await?;
+            let request: v1::GetRecordsRequest = decode(message)?;
+            let mut records = ops.call(caller, request).await?;
             let ranges = std::mem::take(&mut records.page.ranges);
             Ok(Frames::page(ranges, |out| write::get_records_head(&records, out)))
         }
-        Operation::PutRecord => encode(ops.put_record(decode(message)?).await),
-        Operation::GetShardIterator => encode(ops.get_shard_iterator(decode(message)?)),
-        Operation::CreateStream => encode(ops.create_stream(decode(message)?).await),
-        Operation::DeleteStream => encode(ops.delete_stream(decode(message)?).await),
-        Operation::DescribeStream => encode(ops.describe_stream(decode(message)?)),
-        Operation::DescribeStreamSummary => encode(ops.describe_stream_summary(decode(message)?)),
-        Operation::ListStreams => encode(ops.list_streams(decode(message)?)),
-        Operation::ListShards => encode(ops.list_shards(decode(message)?)),
-        Operation::IncreaseStreamRetentionPeriod => {
-            encode(ops.increase_stream_retention_period(decode(message)?).await)
-        }
+        Operation::AddTagsToStream => run::<v1::AddTagsToStreamRequest>(ops, caller, message).await,
+        Operation::CreateStream => run::<v1::CreateStreamRequest>(ops, caller, message).await,
         Operation::DecreaseStreamRetentionPeriod => {
-            encode(ops.decrease_stream_retention_period(decode(message)?).await)
+            run::<v1::DecreaseStreamRetentionPeriodRequest>(ops, caller, message).await
         }
-        Operation::RegisterStreamConsumer => {
-            encode(ops.register_stream_consumer(decode(message)?).await)
-        }
-        Operation::DescribeStreamConsumer => encode(ops.describe_stream_consumer(decode(message)?)),
-        Operation::ListStreamConsumers => encode(ops.list_stream_consumers(decode(message)?)),
-        Operation::DeregisterStreamConsumer => {
-            encode(ops.deregister_stream_consumer(decode(message)?).await)
-        }
-        Operation::SplitShard => encode(ops.split_shard(decode(message)?).await),
-        Operation::MergeShards => encode(ops.merge_shards(decode(message)?).await),
-        Operation::UpdateShardCount => encode(ops.update_shard_count(decode(message)?).await),
-        Operation::AddTagsToStream => encode(ops.add_tags_to_stream(decode(message)?).await),
         Operation::DeleteResourcePolicy => {
-            encode(ops.delete_resource_policy(decode(message)?).await)
+            run::<v1::DeleteResourcePolicyRequest>(ops, caller, message).await
+        }
+        Operation::DeleteStream => run::<v1::DeleteStreamRequest>(ops, caller, message).await,
+        Operation::DeregisterStreamConsumer => {
+            run::<v1::DeregisterStreamConsumerRequest>(ops, caller, message).await
         }
         Operation::DescribeAccountSettings => {
-            encode(ops.describe_account_settings(decode(message)?))
+            run::<v1::DescribeAccountSettingsRequest>(ops, caller, message).await
         }
-        Operation::DescribeLimits => encode(ops.describe_limits(decode(message)?)),
+        Operation::DescribeLimits => run::<v1::DescribeLimitsRequest>(ops, caller, message).await,
+        Operation::DescribeShardLoad => {
+            run::<v1::DescribeShardLoadRequest>(ops, caller, message).await
+        }
+        Operation::DescribeStream => run::<v1::DescribeStreamRequest>(ops, caller, message).await,
+        Operation::DescribeStreamConsumer => {
+            run::<v1::DescribeStreamConsumerRequest>(ops, caller, message).await
+        }
+        Operation::DescribeStreamSummary => {
+            run::<v1::DescribeStreamSummaryRequest>(ops, caller, message).await
+        }
         Operation::DisableEnhancedMonitoring => {
-            encode(ops.disable_enhanced_monitoring(decode(message)?).await)
+            run::<v1::DisableEnhancedMonitoringRequest>(ops, caller, message).await
         }
         Operation::EnableEnhancedMonitoring => {
-            encode(ops.enable_enhanced_monitoring(decode(message)?).await)
+            run::<v1::EnableEnhancedMonitoringRequest>(ops, caller, message).await
         }
-        Operation::GetResourcePolicy => encode(ops.get_resource_policy(decode(message)?)),
-        Operation::ListTagsForResource => encode(ops.list_tags_for_resource(decode(message)?)),
-        Operation::ListTagsForStream => encode(ops.list_tags_for_stream(decode(message)?)),
-        Operation::PutResourcePolicy => encode(ops.put_resource_policy(decode(message)?).await),
+        Operation::GetResourcePolicy => {
+            run::<v1::GetResourcePolicyRequest>(ops, caller, message).await
+        }
+        Operation::GetShardIterator => {
+            run::<v1::GetShardIteratorRequest>(ops, caller, message).await
+        }
+        Operation::IncreaseStreamRetentionPeriod => {
+            run::<v1::IncreaseStreamRetentionPeriodRequest>(ops, caller, message).await
+        }
+        Operation::ListShards => run::<v1::ListShardsRequest>(ops, caller, message).await,
+        Operation::ListStreamConsumers => {
+            run::<v1::ListStreamConsumersRequest>(ops, caller, message).await
+        }
+        Operation::ListStreams => run::<v1::ListStreamsRequest>(ops, caller, message).await,
+        Operation::ListTagsForResource => {
+            run::<v1::ListTagsForResourceRequest>(ops, caller, message).await
+        }
+        Operation::ListTagsForStream => {
+            run::<v1::ListTagsForStreamRequest>(ops, caller, message).await
+        }
+        Operation::MergeShards => run::<v1::MergeShardsRequest>(ops, caller, message).await,
+        Operation::PutRecord => run::<v1::PutRecordRequest>(ops, caller, message).await,
+        Operation::PutResourcePolicy => {
+            run::<v1::PutResourcePolicyRequest>(ops, caller, message).await
+        }
+        Operation::RegisterStreamConsumer => {
+            run::<v1::RegisterStreamConsumerRequest>(ops, caller, message).await
+        }
         Operation::RemoveTagsFromStream => {
-            encode(ops.remove_tags_from_stream(decode(message)?).await)
+            run::<v1::RemoveTagsFromStreamRequest>(ops, caller, message).await
         }
-        Operation::DescribeShardLoad => encode(ops.describe_shard_load(decode(message)?)),
-        Operation::SetQuotas => encode(ops.set_quotas(decode(message)?).await),
-        Operation::StartStreamEncryption => encode(ops.start_stream_encryption(decode(message)?)),
-        Operation::StopStreamEncryption => encode(ops.stop_stream_encryption(decode(message)?)),
-        Operation::TagResource => encode(ops.tag_resource(decode(message)?).await),
-        Operation::UntagResource => encode(ops.untag_resource(decode(message)?).await),
+        Operation::SetQuotas => run::<v1::SetQuotasRequest>(ops, caller, message).await,
+        Operation::SplitShard => run::<v1::SplitShardRequest>(ops, caller, message).await,
+        Operation::StartStreamEncryption => {
+            run::<v1::StartStreamEncryptionRequest>(ops, caller, message).await
+        }
+        Operation::StopStreamEncryption => {
+            run::<v1::StopStreamEncryptionRequest>(ops, caller, message).await
+        }
+        Operation::TagResource => run::<v1::TagResourceRequest>(ops, caller, message).await,
+        Operation::UntagResource => run::<v1::UntagResourceRequest>(ops, caller, message).await,
         Operation::UpdateAccountSettings => {
-            encode(ops.update_account_settings(decode(message)?).await)
+            run::<v1::UpdateAccountSettingsRequest>(ops, caller, message).await
         }
         Operation::UpdateMaxRecordSize => {
-            encode(ops.update_max_record_size(decode(message)?).await)
+            run::<v1::UpdateMaxRecordSizeRequest>(ops, caller, message).await
         }
-        Operation::UpdateStreamMode => encode(ops.update_stream_mode(decode(message)?).await),
+        Operation::UpdateShardCount => {
+            run::<v1::UpdateShardCountRequest>(ops, caller, message).await
+        }
+        Operation::UpdateStreamMode => {
+            run::<v1::UpdateStreamModeRequest>(ops, caller, message).await
+        }
         Operation::UpdateStreamRecordDistributionStrategy => {
-            encode(ops.update_stream_record_distribution_strategy(decode(message)?).await)
+            run::<v1::UpdateStreamRecordDistributionStrategyRequest>(ops, caller, message).await
         }
         Operation::UpdateStreamWarmThroughput => {
-            encode(ops.update_stream_warm_throughput(decode(message)?).await)
+            run::<v1::UpdateStreamWarmThroughputRequest>(ops, caller, message).await
         }
         Operation::Produce | Operation::SubscribeToShard => {
             unreachable!("the routes lead streams elsewhere")
@@ -141,8 +177,11 @@ pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M> {
     M::decode(message).map_err(|why| malformed(&why))
 }
 
-fn encode<M: Message>(reply: Result<M>) -> Result<Frames> {
-    let reply = reply?;
+async fn run<R>(ops: &Ops, caller: &Caller, message: Bytes) -> Result<Frames>
+where
+    R: Call<Reply: Message> + Message + Default,
+{
+    let reply = ops.call(caller, decode::<R>(message)?).await?;
     Ok(Frames::message(|out| {
         out.reserve(reply.encoded_len());
         reply.encode(out).expect("a BytesMut grows as far as it must");

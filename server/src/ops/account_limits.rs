@@ -3,6 +3,7 @@
 //! Shards of provisioned streams that take records count, and on-demand streams as such: the
 //! server decides how many shards those have.
 
+use anabranch_engine::Stream;
 use anabranch_engine::settings::{QuotaProfile, StreamMode};
 
 use super::{Kind, OpError, Ops, Result};
@@ -74,6 +75,22 @@ impl Ops {
         Err(OpError::new(Kind::LimitExceeded, message)
             .with("count", count.to_string())
             .with("additional", additional.to_string())
+            .with("max", limit.to_string()))
+    }
+
+    /// Refuses one more consumer of a stream if too many are CREATING.
+    pub(super) fn check_creating_quota(&self, stream: &Stream) -> Result<()> {
+        let limit = quotas::at_once("consumers in CREATING");
+        let count = self.consumers_creating(stream);
+        if self.quotas_of(&stream.settings()) == QuotaProfile::Open || count < limit {
+            return Ok(());
+        }
+        let message = format!(
+            "stream {} has {count} consumers in CREATING, and may have {limit} (--quotas aws)",
+            stream.name()
+        );
+        Err(OpError::new(Kind::LimitExceeded, message)
+            .with("count", count.to_string())
             .with("max", limit.to_string()))
     }
 

@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Adds tags to a stream, or overwrites the values of those that it has.
-    pub async fn add_tags_to_stream(
+    pub(super) async fn add_tags_to_stream(
         &self,
         request: AddTagsToStreamRequest,
     ) -> Result<AddTagsToStreamResponse> {

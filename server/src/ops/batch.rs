@@ -206,6 +206,23 @@ enum Fault {
 impl Fault {
     fn of(self, record: &str) -> OpError {
         match self {
+            Fault::Record(RecordError::KeyEmpty) => {
+                // The model leaves the key to the stream; the service's words are those of a
+                // member that is required, and count records from 1.
+                let member = match record.strip_prefix("records[") {
+                    Some(rest) => {
+                        let index = rest.split(']').next().and_then(|index| index.parse().ok());
+                        format!("records.{}.member.", index.unwrap_or(0usize) + 1)
+                    }
+                    None => String::new(),
+                };
+                let message = format!(
+                    "1 validation error detected: Value null at '{member}partitionKey' failed to \
+                     satisfy constraint: Member must not be null"
+                );
+                let field = format!("{record}partition_key");
+                OpError::in_its_words(Kind::Validation, field, message)
+            }
             Fault::Record(error) => {
                 let field = match error {
                     RecordError::TooLarge { .. } => "data",
@@ -291,6 +308,9 @@ mod tests {
         let large = StreamSettings { max_record_kib: 1025, ..usual.clone() };
         assert!(refusals(&large, "kk", &largest).iter().all(Option::is_none));
         let keyless = refusals(&usual, "", b"");
+        let messages = keyless.each_ref().map(|refusal| refusal.as_ref().unwrap().message.clone());
+        assert!(messages[0].contains("Value null at 'records.2.member.partitionKey'"));
+        assert!(messages[1].contains("Value null at 'partitionKey'"));
         assert_eq!(fields(keyless), ["records[1].partition_key", "partition_key"]);
         let auto = StreamSettings { distribution: Distribution::Auto, ..usual };
         assert!(refusals(&auto, "", b"").iter().all(Option::is_none));

@@ -1,19 +1,19 @@
 //! CreateStream.
 
-use anabranch_engine::error::Error;
+use anabranch_engine::ids::StreamName;
 use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
 use anabranch_engine::settings::StreamMode;
 use anabranch_engine::{Engine, StreamSettings};
 use anabranch_proto::v1::{CreateStreamRequest, CreateStreamResponse};
 
-use super::{OpError, Operation, Ops, Result, names, settings, tags};
+use super::{Kind, OpError, Operation, Ops, Result, names, settings, tags};
 
 /// Shards of a stream that is made without saying how many (service).
 const SHARDS_DEFAULT: u32 = 4;
 
 impl Ops {
     /// Makes a stream; it is there when the call returns.
-    pub async fn create_stream(
+    pub(super) async fn create_stream(
         &self,
         request: CreateStreamRequest,
     ) -> Result<CreateStreamResponse> {
@@ -43,14 +43,25 @@ impl Ops {
             }
         }
         if self.deleting(&name).is_some() {
-            return Err(Error::StreamExists { name }.into());
+            // It is free when the stream of that name is gone.
+            return Err(self.already_exists(&name));
         }
         self.admit(Operation::CreateStream, None)?;
         let _creating = self.throughput.begin_creation(self.shown_creating())?;
-        let create = move |engine: &Engine| engine.create_stream(&name, shard_count, settings);
-        let stream = self.blocking(create).await?;
+        let wanted = name.clone();
+        let create = move |engine: &Engine| engine.create_stream(&wanted, shard_count, settings);
+        let stream = self.blocking(create).await.map_err(|error| match error.kind {
+            Kind::AlreadyExists => self.already_exists(&name),
+            _ => error,
+        })?;
         self.show_creating(&stream);
         Ok(CreateStreamResponse {})
+    }
+
+    fn already_exists(&self, name: &StreamName) -> OpError {
+        let account = &self.owner.account;
+        let message = format!("Stream {name} under account {account} already exists.");
+        OpError::new(Kind::AlreadyExists, message).with("stream_name", name.as_str())
     }
 
     /// What is set on a stream from the start.

@@ -10,11 +10,11 @@ use super::{Operation, Ops, Result, names};
 impl Ops {
     /// Keeps records for less long. The current
     /// value is accepted, as the service accepts it.
-    pub async fn decrease_stream_retention_period(
+    pub(super) async fn decrease_stream_retention_period(
         &self,
         request: DecreaseStreamRetentionPeriodRequest,
     ) -> Result<DecreaseStreamRetentionPeriodResponse> {
-        let stream = self.named_stream(&request)?;
+        let stream = self.active_stream(&request)?;
         let hours = request.retention_period_hours;
         let current = stream.retention_hours();
         let allowed = RETENTION_HOURS_MIN..=current;

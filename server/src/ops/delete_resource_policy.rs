@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Removes the policy of a stream or a consumer, if it has one.
-    pub async fn delete_resource_policy(
+    pub(super) async fn delete_resource_policy(
         &self,
         request: DeleteResourcePolicyRequest,
     ) -> Result<DeleteResourcePolicyResponse> {

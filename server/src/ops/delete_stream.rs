@@ -2,18 +2,20 @@
 
 use anabranch_proto::v1::{DeleteStreamRequest, DeleteStreamResponse};
 
+use super::names::NamesStream;
 use super::{Kind, OpError, Operation, Ops, Result};
 
 impl Ops {
     /// Deletes a stream. Its readers and writers learn of it from the engine.
-    pub async fn delete_stream(
+    pub(super) async fn delete_stream(
         &self,
         request: DeleteStreamRequest,
     ) -> Result<DeleteStreamResponse> {
-        let stream = self.named_stream(&request)?;
+        let name = request.stream_fields().stream_name()?;
+        self.check_not_deleting(&name)?;
+        let stream = self.stream_of_name(&name)?;
         let consumers = stream.consumers().len();
         if consumers > 0 && !request.enforce_consumer_deletion {
-            let name = stream.name();
             let message = format!(
                 "stream {name} has {consumers} registered consumers; deregister them first, or \
                  set enforce_consumer_deletion"
@@ -23,9 +25,9 @@ impl Ops {
                 .with("consumers", consumers.to_string()));
         }
         self.admit(Operation::DeleteStream, Some(&stream))?;
-        let (name, described) = (stream.name().clone(), self.description(&stream));
+        let deleted = self.as_deleting(&stream);
         self.blocking(move |engine| engine.delete_stream(stream.name())).await?;
-        self.show_deleting(&name, described);
+        self.show_deleting(&name, deleted);
         Ok(DeleteStreamResponse {})
     }
 }

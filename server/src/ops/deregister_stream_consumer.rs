@@ -1,5 +1,7 @@
 //! DeregisterStreamConsumer.
 
+use std::sync::Arc;
+
 use anabranch_proto::v1::{DeregisterStreamConsumerRequest, DeregisterStreamConsumerResponse};
 
 use super::names::ConsumerFields;
@@ -8,7 +10,7 @@ use super::{Operation, Ops, Result};
 impl Ops {
     /// Removes a consumer, then ends its subscriptions: one that starts in between finds no
     /// consumer, and one that started before is ended.
-    pub async fn deregister_stream_consumer(
+    pub(super) async fn deregister_stream_consumer(
         &self,
         request: DeregisterStreamConsumerRequest,
     ) -> Result<DeregisterStreamConsumerResponse> {
@@ -20,10 +22,10 @@ impl Ops {
         };
         let (stream, consumer) = self.consumer(&fields)?;
         self.admit(Operation::DeregisterStreamConsumer, Some(&stream))?;
-        let id = stream.id();
-        let name = consumer.name.clone();
-        self.blocking(move |engine| engine.deregister_consumer(&stream, &consumer.name)).await?;
-        self.subscriptions.deregister(id, &name);
+        let (of, name) = (Arc::clone(&stream), consumer.name.clone());
+        self.blocking(move |engine| engine.deregister_consumer(&of, &name)).await?;
+        self.subscriptions.deregister(stream.id(), &consumer.name);
+        self.show_deregistered(&stream, &consumer);
         Ok(DeregisterStreamConsumerResponse {})
     }
 }

@@ -9,6 +9,7 @@ use anabranch_proto::v1;
 
 use super::shard_filter::ShardLife;
 use super::{Ops, settings};
+use crate::aws::sequence::Origin;
 
 /// Who decides how many shards a stream has.
 pub(super) fn mode(stream: &Stream) -> i32 {
@@ -53,6 +54,11 @@ pub(super) fn shard(shard: &Shard) -> v1::Shard {
     }
 }
 
+/// What the numbers of a shard's records have in common.
+pub(crate) fn origin(shard: &Shard) -> Origin {
+    Origin::new(shard.id(), shard.created_ms())
+}
+
 /// Where reading goes on behind the end of a shard.
 pub(crate) fn child_shards(shards: &Shards, parent: ShardId) -> Vec<v1::ChildShard> {
     let show = |child: &Arc<Shard>| v1::ChildShard {
@@ -71,7 +77,7 @@ impl Ops {
         v1::Consumer {
             consumer_name: name.as_str().to_owned(),
             consumer_arn: self.owner.consumer_arn(stream.name(), name, created_seconds),
-            consumer_status: v1::ConsumerStatus::ConsumerActive.into(),
+            consumer_status: self.consumer_status(stream, consumer).into(),
             consumer_creation_timestamp_ms: consumer.created_ms,
             stream_arn: self.owner.stream_arn(stream.name()),
         }

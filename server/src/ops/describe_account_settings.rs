@@ -6,7 +6,7 @@ use super::{Operation, Ops, Result, commitment};
 
 impl Ops {
     /// Describes the settings of the account, which is the server.
-    pub fn describe_account_settings(
+    pub(super) fn describe_account_settings(
         &self,
         _request: DescribeAccountSettingsRequest,
     ) -> Result<DescribeAccountSettingsResponse> {

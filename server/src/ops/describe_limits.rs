@@ -9,7 +9,7 @@ const SHOWN_MAX: u64 = 1_000_000;
 
 impl Ops {
     /// Describes how many shards and on-demand streams there are and may be.
-    pub fn describe_limits(
+    pub(super) fn describe_limits(
         &self,
         _request: DescribeLimitsRequest,
     ) -> Result<DescribeLimitsResponse> {

@@ -13,7 +13,7 @@ use crate::traffic::load::WINDOW_SECONDS;
 impl Ops {
     /// Describes what the open shards of a stream took and gave in the last minute, and what was
     /// decided about their number in the last hour.
-    pub fn describe_shard_load(
+    pub(super) fn describe_shard_load(
         &self,
         request: DescribeShardLoadRequest,
     ) -> Result<DescribeShardLoadResponse> {

@@ -9,14 +9,15 @@ use super::{Operation, Ops, Result, describe, monitoring, names};
 
 impl Ops {
     /// Describes a stream and a page of its shards.
-    pub fn describe_stream(
+    pub(super) fn describe_stream(
         &self,
         request: DescribeStreamRequest,
     ) -> Result<DescribeStreamResponse> {
         let limit = names::within("limit", request.limit, 1..=10_000, 100)?;
         let name = request.stream_fields().stream_name()?;
         if let Some(deleting) = self.deleting(&name) {
-            return Ok(DescribeStreamResponse { stream_description: Some(deleting) });
+            let stream_description = Some(deleting.description);
+            return Ok(DescribeStreamResponse { stream_description });
         }
         let stream = self.stream_of_name(&name)?;
         let after = request.exclusive_start_shard_id.as_deref();

@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Switches metrics of the single shards of a stream off.
-    pub async fn disable_enhanced_monitoring(
+    pub(super) async fn disable_enhanced_monitoring(
         &self,
         request: DisableEnhancedMonitoringRequest,
     ) -> Result<DisableEnhancedMonitoringResponse> {

@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result};
 
 impl Ops {
     /// Switches metrics of the single shards of a stream on.
-    pub async fn enable_enhanced_monitoring(
+    pub(super) async fn enable_enhanced_monitoring(
         &self,
         request: EnableEnhancedMonitoringRequest,
     ) -> Result<EnableEnhancedMonitoringResponse> {

@@ -122,6 +122,15 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
+/// A sequence number from outside, in full where it is one by the API model's pattern.
+pub(super) fn shown_number(text: &str) -> String {
+    const DIGITS_MAX: usize = 129;
+    match text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.to_owned(),
+        false => shown(text),
+    }
+}
+
 impl From<Error> for OpError {
     fn from(error: Error) -> Self {
         let message = error.to_string();

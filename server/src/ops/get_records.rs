@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::error::{OpError, Result};
 use super::iterator::ShardIterator;
 use super::{Ops, StreamFields, describe, names};
+use crate::aws::sequence::Origin;
 
 /// Bytes of a page's records unless the request asks for others: stock clients refuse
 /// messages of over 4 MiB.
@@ -25,6 +26,8 @@ const WAIT_MS_MAX: u32 = 30_000;
 pub struct RecordsPage {
     /// The records, encoded.
     pub page: Page,
+    /// What the numbers of the shard's records have in common.
+    pub origin: Origin,
     /// The iterator behind them; empty at the end of a closed shard.
     pub next_shard_iterator: String,
     /// At the end of a closed shard: where reading goes on.
@@ -33,7 +36,7 @@ pub struct RecordsPage {
 
 impl Ops {
     /// Reads from a position. At the tip it waits as long as the request allows.
-    pub async fn get_records(&self, request: GetRecordsRequest) -> Result<RecordsPage> {
+    pub(super) async fn get_records(&self, request: GetRecordsRequest) -> Result<RecordsPage> {
         let records_max = PAGE_RECORDS_MAX as u32;
         let limit = ReadLimit {
             records: names::within("limit", request.limit, 1..=records_max, records_max)?,
@@ -58,6 +61,7 @@ impl Ops {
         }
         let traffic = self.throughput.admit_poll(&stream, shard.id())?;
         let deadline = Instant::now() + Duration::from_millis(wait_ms as u64);
+        let origin = describe::origin(&shard);
         let mut progress = shard.progress();
         // A chain of pages is one pass.
         let mut cursor = shard.cursor(iterator.position).going_on();
@@ -86,10 +90,11 @@ impl Ops {
                 if page.is_end {
                     let child_shards = describe::child_shards(&stream.shards(), shard.id());
                     let next_shard_iterator = String::new();
-                    return Ok(RecordsPage { page, next_shard_iterator, child_shards });
+                    return Ok(RecordsPage { page, origin, next_shard_iterator, child_shards });
                 }
                 let next_shard_iterator = next(page.next);
-                return Ok(RecordsPage { page, next_shard_iterator, child_shards: Vec::new() });
+                let child_shards = Vec::new();
+                return Ok(RecordsPage { page, origin, next_shard_iterator, child_shards });
             }
         }
     }

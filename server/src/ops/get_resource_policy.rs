@@ -9,11 +9,13 @@ const NO_POLICY: &str = "{}";
 
 impl Ops {
     /// Gives the policy of a stream or a consumer as it was put.
-    pub fn get_resource_policy(
+    pub(super) fn get_resource_policy(
         &self,
         request: GetResourcePolicyRequest,
     ) -> Result<GetResourcePolicyResponse> {
-        let policy = self.resource(&request.resource_arn)?.policy();
+        let resource = self.resource(&request.resource_arn)?;
+        self.check_made(resource.stream())?;
+        let policy = resource.policy();
         self.admit(Operation::GetResourcePolicy, None)?;
         let policy = policy.unwrap_or_else(|| NO_POLICY.to_owned());
         Ok(GetResourcePolicyResponse { policy })

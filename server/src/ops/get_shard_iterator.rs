@@ -11,12 +11,13 @@ const FIELDS: StartFields = StartFields {
     operation: "GetShardIterator",
     iterator_type: "shard_iterator_type",
     sequence_number: "starting_sequence_number",
+    kinesis_sequence_number: "starting_kinesis_sequence_number",
     timestamp_ms: "timestamp_ms",
 };
 
 impl Ops {
     /// Gives a position in a shard as a token.
-    pub fn get_shard_iterator(
+    pub(super) fn get_shard_iterator(
         &self,
         request: GetShardIteratorRequest,
     ) -> Result<GetShardIteratorResponse> {
@@ -25,6 +26,7 @@ impl Ops {
         let start = Start {
             iterator_type: request.shard_iterator_type,
             sequence_number: request.starting_sequence_number,
+            kinesis_sequence_number: request.starting_kinesis_sequence_number.as_deref(),
             timestamp_ms: request.timestamp_ms,
             fields: FIELDS,
         };

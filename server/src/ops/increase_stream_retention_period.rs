@@ -10,11 +10,11 @@ use super::{Operation, Ops, Result, names};
 impl Ops {
     /// Keeps records for longer. What is beyond the horizon already does not return. The current
     /// value is accepted, as the service accepts it.
-    pub async fn increase_stream_retention_period(
+    pub(super) async fn increase_stream_retention_period(
         &self,
         request: IncreaseStreamRetentionPeriodRequest,
     ) -> Result<IncreaseStreamRetentionPeriodResponse> {
-        let stream = self.named_stream(&request)?;
+        let stream = self.active_stream(&request)?;
         let hours = request.retention_period_hours;
         let current = stream.retention_hours();
         let allowed = current..=RETENTION_HOURS_MAX;

@@ -1,11 +1,12 @@
 //! Shard iterators: a position in a shard as a token, without any state on the server.
 //!
 //! ```text
-//! STREAM (8) POSITION (8) ISSUED ms (8) SHARD (4) NAME LENGTH (4) NAME       big endian
+//! STREAM (8) POSITION (8) ISSUED ms (8) NONCE (8) SHARD (4) NAME LENGTH (4) NAME       big endian
 //! ```
 //!
 //! The stream is named twice: its name finds it, its id tells an incarnation from a later one
-//! under the same name. A token is sealed (see [`super::seal`]), valid for 300 seconds of the
+//! under the same name. A nonce makes every token another one, as the service's are, so that a client
+//! which tells its reads apart by them can. A token is sealed (see [`super::seal`]), valid for 300 seconds of the
 //! server's own time, and as good after a restart as before.
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(super) struct ShardIterator {
 }
 
 /// Bytes in front of the name.
-const FIXED_BYTES: usize = 32;
+const FIXED_BYTES: usize = 40;
 
 impl ShardIterator {
     /// A position in a shard, as of now.
@@ -56,6 +57,7 @@ impl ShardIterator {
         content.extend_from_slice(&self.stream_id.to_be_bytes());
         content.extend_from_slice(&self.position.0.to_be_bytes());
         content.extend_from_slice(&self.issued_ms.to_be_bytes());
+        content.extend_from_slice(&fastrand::u64(..).to_be_bytes());
         content.extend_from_slice(&self.shard.to_be_bytes());
         content.extend_from_slice(&(self.stream_name.len() as u32).to_be_bytes());
         content.extend_from_slice(self.stream_name.as_bytes());
@@ -89,6 +91,7 @@ impl ShardIterator {
         let (stream_id, rest) = content.split_first_chunk()?;
         let (position, rest) = rest.split_first_chunk()?;
         let (issued_ms, rest) = rest.split_first_chunk()?;
+        let (_nonce, rest) = rest.split_first_chunk::<8>()?;
         let (shard, rest) = rest.split_first_chunk()?;
         let (name_len, rest) = rest.split_first_chunk()?;
         let name = rest.get(..u32::from_be_bytes(*name_len) as usize)?;

@@ -25,6 +25,8 @@ pub enum Kind {
     ExpiredNextToken,
     /// A dry run of a call that would have been carried out.
     DryRun,
+    /// Nobody we know has signed in.
+    Unauthenticated,
     /// The caller may not do it.
     AccessDenied,
     /// There may be no more of it.
@@ -70,7 +72,7 @@ pub struct Told {
 /// An application that is written for the service knows its exceptions alone. What only we have
 /// is one of its failures to it, which it tries again; a server that will be back, or whose place
 /// another takes, is unavailable.
-pub const TABLE: [Told; 19] = [
+pub const TABLE: [Told; 20] = [
     kinesis(Kind::ResourceNotFound, "ResourceNotFoundException", Code::NotFound),
     kinesis(Kind::ResourceInUse, "ResourceInUseException", Code::FailedPrecondition),
     kinesis(Kind::AlreadyExists, "ResourceInUseException", Code::AlreadyExists),
@@ -79,6 +81,7 @@ pub const TABLE: [Told; 19] = [
     kinesis(Kind::ExpiredIterator, "ExpiredIteratorException", Code::InvalidArgument),
     kinesis(Kind::ExpiredNextToken, "ExpiredNextTokenException", Code::InvalidArgument),
     kinesis(Kind::DryRun, "DryRunOperationException", Code::FailedPrecondition),
+    kinesis(Kind::Unauthenticated, "UnrecognizedClientException", Code::Unauthenticated),
     kinesis(Kind::AccessDenied, "AccessDeniedException", Code::PermissionDenied),
     kinesis(Kind::LimitExceeded, "LimitExceededException", Code::ResourceExhausted),
     kinesis(Kind::Throttled, "ProvisionedThroughputExceededException", Code::ResourceExhausted),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::{Shard, Stream};
-use anabranch_proto::v1::{self, ListShardsRequest, ListShardsResponse};
+use anabranch_proto::v1::{ListShardsRequest, ListShardsResponse};
 
 use super::names::NamesStream;
 use super::shard_filter::{ShardFilter, ShardPageEnd};
@@ -22,7 +22,7 @@ struct Wanted {
 
 impl Ops {
     /// Lists the shards of a stream by index.
-    pub fn list_shards(&self, request: ListShardsRequest) -> Result<ListShardsResponse> {
+    pub(super) fn list_shards(&self, request: ListShardsRequest) -> Result<ListShardsResponse> {
         let limit = names::within("max_results", request.max_results, 1..=10_000, 1000)?;
         let Wanted { stream, after, filter } = self.wanted_shards(&request)?;
         self.admit(Operation::ListShards, Some(&stream))?;
@@ -66,10 +66,7 @@ impl Ops {
         }
         let stream = self.named_stream(request)?;
         self.check_creation(&stream, request.stream_creation_timestamp_ms)?;
-        let status = self.status(&stream);
-        if status == v1::StreamStatus::Creating {
-            return Err(self.not_active(&stream, status));
-        }
+        self.check_made(&stream)?;
         let start = request.exclusive_start_shard_id.as_deref();
         let start = start.map(|text| names::shard_id("exclusive_start_shard_id", text));
         let filter = request.shard_filter.as_ref().map(ShardFilter::of_request).transpose()?;

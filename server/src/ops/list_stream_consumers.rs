@@ -1,13 +1,13 @@
 //! ListStreamConsumers.
 
 use anabranch_engine::ids::ConsumerName;
-use anabranch_proto::v1::{ListStreamConsumersRequest, ListStreamConsumersResponse};
+use anabranch_proto::v1::{Consumer, ListStreamConsumersRequest, ListStreamConsumersResponse};
 
 use super::{Kind, OpError, Operation, Ops, Result, names};
 
 impl Ops {
     /// Lists the consumers of a stream by name.
-    pub fn list_stream_consumers(
+    pub(super) fn list_stream_consumers(
         &self,
         request: ListStreamConsumersRequest,
     ) -> Result<ListStreamConsumersResponse> {
@@ -33,14 +33,21 @@ impl Ops {
             (None, None) => unreachable!("without a token the stream is looked up"),
         };
         self.check_creation(&stream, request.stream_creation_timestamp_ms)?;
+        self.check_made(&stream)?;
         self.admit(Operation::ListStreamConsumers, Some(&stream))?;
-        let mut consumers = stream.consumers();
-        consumers.retain(|consumer| after.as_ref().is_none_or(|after| consumer.name > *after));
+        let registered = stream.consumers();
+        let mut consumers: Vec<_> =
+            registered.iter().map(|consumer| self.show_consumer(&stream, consumer)).collect();
+        consumers.extend(self.deregistered_consumers(&stream));
+        let after = after.as_ref().map_or("", |after| after.as_str());
+        consumers.retain(|consumer| consumer.consumer_name.as_str() > after);
+        consumers.sort_unstable_by(|one, other| one.consumer_name.cmp(&other.consumer_name));
         let has_more = consumers.len() > limit;
         consumers.truncate(limit);
         let last = consumers.last().filter(|_| has_more);
-        let next_token = last.map(|last| self.seal_page(&stream, &last.name));
-        let shown = consumers.iter().map(|consumer| self.show_consumer(&stream, consumer));
-        Ok(ListStreamConsumersResponse { consumers: shown.collect(), next_token })
+        let name = |consumer: &Consumer| consumer.consumer_name.parse::<ConsumerName>();
+        let last = last.map(|last| name(last).expect("it is a consumer's"));
+        let next_token = last.map(|last| self.seal_page(&stream, &last));
+        Ok(ListStreamConsumersResponse { consumers, next_token })
     }
 }

@@ -6,11 +6,12 @@ use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Lists the tags of a stream or a consumer by key.
-    pub fn list_tags_for_resource(
+    pub(super) fn list_tags_for_resource(
         &self,
         request: ListTagsForResourceRequest,
     ) -> Result<ListTagsForResourceResponse> {
         let resource = self.resource(&request.resource_arn)?;
+        self.check_made(resource.stream())?;
         self.admit(Operation::ListTagsForResource, None)?;
         Ok(ListTagsForResourceResponse { tags: tags::shown(&resource.tags()) })
     }

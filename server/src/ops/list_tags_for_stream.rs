@@ -9,7 +9,7 @@ use super::{Operation, Ops, Result, names, tags};
 
 impl Ops {
     /// Lists the tags of a stream by key.
-    pub fn list_tags_for_stream(
+    pub(super) fn list_tags_for_stream(
         &self,
         request: ListTagsForStreamRequest,
     ) -> Result<ListTagsForStreamResponse> {

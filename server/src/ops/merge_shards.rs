@@ -8,7 +8,10 @@ use super::{Operation, Ops, Result};
 impl Ops {
     /// Closes two shards whose ranges meet, and whose records one takes from now on. Puts wait
     /// for it.
-    pub async fn merge_shards(&self, request: MergeShardsRequest) -> Result<MergeShardsResponse> {
+    pub(super) async fn merge_shards(
+        &self,
+        request: MergeShardsRequest,
+    ) -> Result<MergeShardsResponse> {
         let stream = self.provisioned_stream(&request)?;
         let open = |field, id| self.open_shard(&stream, field, id).map(|shard| shard.id());
         let shard = open("shard_to_merge", &request.shard_to_merge)?;

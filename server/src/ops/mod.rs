@@ -11,7 +11,10 @@
 
 mod account_limits;
 mod add_tags_to_stream;
+mod authorize;
 pub mod batch;
+mod call;
+mod caller;
 mod cold_reads;
 mod commitment;
 mod create_stream;
@@ -66,7 +69,7 @@ mod statuses;
 mod stop_stream_encryption;
 mod subscribe_to_shard;
 mod tag_resource;
-mod tags;
+pub(crate) mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
 mod throughput;
@@ -85,10 +88,13 @@ use anabranch_engine::settings::QuotaProfile;
 use anabranch_engine::{Durability, Engine};
 use tokio_util::sync::CancellationToken;
 
+pub use self::authorize::Allowed;
+pub use self::call::{Call, Target};
+pub use self::caller::Caller;
 pub(crate) use self::cold_reads::ColdReads;
 pub use self::error::{OpError, Result};
 pub use self::kind::Kind;
-pub use self::names::StreamFields;
+pub use self::names::{ConsumerFields, StreamFields};
 use self::put::Puts;
 pub(crate) use self::request_memory::{RequestMemory, Share};
 use self::seal::Seal;
@@ -96,6 +102,7 @@ use self::statuses::Statuses;
 pub(crate) use self::throughput::Pacer;
 pub use self::throughput::Throughput;
 use crate::aws::arn::Owner;
+use crate::credentials::Credentials;
 use crate::metrics::{Metrics, Operation};
 use crate::push::Registry;
 use crate::scaler::Scaler;
@@ -112,6 +119,8 @@ pub struct OpsOptions {
     /// Whether streams are shown CREATING, UPDATING and DELETING for as long as by the real
     /// service.
     pub has_control_delays: bool,
+    /// Who may sign in.
+    pub credentials: Arc<Credentials>,
     /// Bytes that requests may hold in memory until they are answered, all together. A call that
     /// finds too few left is throttled, unless it is small: 64 KiB are given to each.
     pub request_bytes_max: usize,
@@ -121,6 +130,9 @@ pub struct OpsOptions {
 pub struct Ops {
     engine: Engine,
     owner: Owner,
+    credentials: Arc<Credentials>,
+    /// Those of resources, as they were read.
+    policies: policy::Policies,
     quotas: QuotaProfile,
     statuses: Statuses,
     throughput: Arc<Throughput>,
@@ -149,6 +161,8 @@ impl Ops {
         });
         Arc::new(Ops {
             owner: options.owner,
+            credentials: options.credentials,
+            policies: policy::Policies::default(),
             quotas: options.quotas,
             statuses: Statuses::new(options.has_control_delays),
             throughput,
@@ -162,6 +176,16 @@ impl Ops {
             shutdown: CancellationToken::new(),
             engine,
         })
+    }
+
+    /// Who may sign in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The server's time, milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.engine.now_ms()
     }
 
     /// What is counted and measured.

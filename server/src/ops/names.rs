@@ -12,7 +12,7 @@ use anabranch_engine::ids::{ConsumerName, ShardId, StreamName};
 use anabranch_engine::{Consumer, Shard, Stream};
 use anabranch_proto::v1;
 
-use super::{Kind, OpError, Ops, Result};
+use super::{Kind, OpError, Ops, Result, error};
 use crate::aws::arn;
 
 /// The fields by which a request names a stream; empty ones are not given.
@@ -106,15 +106,43 @@ names_stream! {
 }
 
 /// The fields by which a request names a consumer; empty ones are not given.
-pub(super) struct ConsumerFields<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerFields<'a> {
     /// The consumer's ARN, in place of all the others.
-    pub(super) consumer_arn: &'a str,
+    pub consumer_arn: &'a str,
     /// The stream's ARN.
-    pub(super) stream_arn: &'a str,
+    pub stream_arn: &'a str,
     /// The stream's name.
-    pub(super) stream_name: &'a str,
+    pub stream_name: &'a str,
     /// The consumer's name.
-    pub(super) consumer_name: &'a str,
+    pub consumer_name: &'a str,
+}
+
+/// A consumer as a request names it.
+#[derive(Clone)]
+pub(super) struct NamedConsumer {
+    /// The stream, which is there.
+    pub(super) stream: Arc<Stream>,
+    /// The consumer's name.
+    pub(super) name: ConsumerName,
+    /// The second in which it was registered, if the request says so.
+    pub(super) created_seconds: Option<u64>,
+}
+
+impl NamedConsumer {
+    /// The consumer, if it is registered.
+    pub(super) fn registered(self) -> Result<(Arc<Stream>, Consumer)> {
+        let NamedConsumer { stream, name, created_seconds } = self;
+        let consumer = stream.consumer(&name)?;
+        // The seconds tell a consumer from one that was registered later under its name.
+        if created_seconds.is_some_and(|seconds| consumer.created_ms / 1000 != seconds) {
+            let message = format!("consumer {name} was registered anew");
+            return Err(OpError::new(Kind::ResourceNotFound, message)
+                .with("stream_name", stream.name().as_str())
+                .with("consumer_name", name.as_str()));
+        }
+        Ok((stream, consumer))
+    }
 }
 
 impl Ops {
@@ -125,9 +153,19 @@ impl Ops {
 
     /// The stream that a request names and wants to change: it must be ACTIVE.
     pub(super) fn active_stream(&self, request: &impl NamesStream) -> Result<Arc<Stream>> {
-        let stream = self.named_stream(request)?;
+        let name = request.stream_fields().stream_name()?;
+        self.check_not_deleting(&name)?;
+        let stream = self.stream_of_name(&name)?;
         self.check_active(&stream)?;
         Ok(stream)
+    }
+
+    /// Refuses the name of a stream that is gone and still shown.
+    pub(super) fn check_not_deleting(&self, name: &StreamName) -> Result<()> {
+        match self.deleting(name) {
+            Some(_) => Err(self.not_active(name, v1::StreamStatus::Deleting)),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a stream that is being made, changed or deleted.
@@ -136,12 +174,22 @@ impl Ops {
         if status == v1::StreamStatus::Active {
             return Ok(());
         }
-        Err(self.not_active(stream, status))
+        Err(self.not_active(stream.name(), status))
+    }
+
+    /// Refuses a stream that is being made: there is nothing yet of what the caller asks about.
+    pub(super) fn check_made(&self, stream: &Stream) -> Result<()> {
+        match self.status(stream) {
+            v1::StreamStatus::Creating => {
+                Err(self.not_active(stream.name(), v1::StreamStatus::Creating))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The refusal of a stream in that status.
-    pub(super) fn not_active(&self, stream: &Stream, status: v1::StreamStatus) -> OpError {
-        let (name, account, state) = (stream.name(), &self.owner.account, status.as_str_name());
+    pub(super) fn not_active(&self, name: &StreamName, status: v1::StreamStatus) -> OpError {
+        let (account, state) = (&self.owner.account, status.as_str_name());
         let message =
             format!("Stream {name} under account {account} not ACTIVE, instead in state {state}");
         OpError::new(Kind::ResourceInUse, message)
@@ -174,35 +222,48 @@ impl Ops {
 
     /// The shard of that id.
     pub(super) fn shard(&self, stream: &Stream, id: &str) -> Result<Arc<Shard>> {
-        let id = shard_id("shard_id", id)?;
-        let found = stream.shard(id);
-        found.map_err(|error| match error {
-            Error::ShardNotFound { .. } => {
-                let (name, account) = (stream.name(), &self.owner.account);
-                let message =
-                    format!("Shard {id} in stream {name} under account {account} does not exist");
-                OpError::new(Kind::ResourceNotFound, message)
-                    .with("stream_name", name.as_str())
-                    .with("shard_id", id.to_string())
-            }
+        let not_found = |shown: String| {
+            let (name, account) = (stream.name(), &self.owner.account);
+            let message =
+                format!("Shard {shown} in stream {name} under account {account} does not exist");
+            OpError::new(Kind::ResourceNotFound, message)
+                .with("stream_name", name.as_str())
+                .with("shard_id", shown)
+        };
+        // Whatever the model lets through may be a shard's name, and is then none of this stream's.
+        let Ok(id) = id.parse::<ShardId>() else {
+            return Err(not_found(error::shown(id)));
+        };
+        stream.shard(id).map_err(|error| match error {
+            Error::ShardNotFound { .. } => not_found(id.to_string()),
             error => error.into(),
         })
     }
 
     /// The consumer named by its ARN, or by its name and its stream.
     pub(super) fn consumer(&self, fields: &ConsumerFields<'_>) -> Result<(Arc<Stream>, Consumer)> {
+        self.named_consumer(fields)?.registered()
+    }
+
+    /// What a request says of a consumer, which may be registered or not.
+    pub(super) fn named_consumer(&self, fields: &ConsumerFields<'_>) -> Result<NamedConsumer> {
         if fields.consumer_arn.is_empty() {
             let of = StreamFields { name: fields.stream_name, arn: fields.stream_arn };
             let stream = self.stream(of)?;
-            let consumer = stream.consumer(&consumer_name(fields.consumer_name)?)?;
-            return Ok((stream, consumer));
+            let name = consumer_name(fields.consumer_name)?;
+            return Ok(NamedConsumer { stream, name, created_seconds: None });
         }
-        let others = [fields.stream_arn, fields.stream_name, fields.consumer_name];
-        if others.iter().any(|field| !field.is_empty()) {
-            let why = "stands in place of the names of stream and consumer";
+        let named = self.named_consumer_of_arn("consumer_arn", fields.consumer_arn)?;
+        // What stands beside it has to name the same.
+        let of = StreamFields { name: fields.stream_name, arn: fields.stream_arn };
+        let names_another_stream = !of.is_empty() && of.stream_name()? != *named.stream.name();
+        let names_another =
+            !fields.consumer_name.is_empty() && consumer_name(fields.consumer_name)? != named.name;
+        if names_another_stream || names_another {
+            let why = "names another consumer than the fields beside it";
             return Err(OpError::invalid("consumer_arn", why));
         }
-        self.consumer_of_arn("consumer_arn", fields.consumer_arn)
+        Ok(named)
     }
 
     /// The consumer that an ARN names.
@@ -211,21 +272,43 @@ impl Ops {
         field: &'static str,
         text: &str,
     ) -> Result<(Arc<Stream>, Consumer)> {
-        let named = arn::parse_consumer(text).map_err(|_| {
-            let why =
-                "not an ARN such as arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/consumer/NAME:1";
-            OpError::invalid_text(field, text, why)
-        })?;
+        self.named_consumer_of_arn(field, text)?.registered()
+    }
+
+    fn named_consumer_of_arn(&self, field: &'static str, text: &str) -> Result<NamedConsumer> {
+        let named = arn::parse_consumer(text).map_err(|_| not_a_consumer(field, text))?;
         let stream = self.stream_of_name(&named.stream)?;
-        let consumer = stream.consumer(&named.consumer)?;
-        // The seconds tell a consumer from one that was registered later under its name.
-        if consumer.created_ms / 1000 != named.created_seconds {
-            let message = format!("consumer {} was registered anew", named.consumer);
-            return Err(OpError::new(Kind::ResourceNotFound, message)
-                .with("stream_name", named.stream.as_str())
-                .with("consumer_name", named.consumer.as_str()));
+        let created_seconds = Some(named.created_seconds);
+        Ok(NamedConsumer { stream, name: named.consumer, created_seconds })
+    }
+
+    /// The consumer, if it may be subscribed: it is registered and ACTIVE.
+    pub(super) fn active_consumer(
+        &self,
+        fields: &ConsumerFields<'_>,
+    ) -> Result<(Arc<Stream>, Consumer)> {
+        let named = self.named_consumer(fields)?;
+        let not_active = |named: &NamedConsumer, status: v1::ConsumerStatus| {
+            let state = status.as_str_name().trim_start_matches("CONSUMER_");
+            let (name, stream) = (&named.name, named.stream.name());
+            let account = &self.owner.account;
+            let message = format!(
+                "Consumer {name} of stream {stream} under account {account} not ACTIVE, instead \
+                 in state {state}"
+            );
+            OpError::new(Kind::ResourceInUse, message)
+                .with("stream_name", stream.as_str())
+                .with("consumer_name", name.as_str())
+                .with("consumer_status", state)
+        };
+        if self.deregistered(&named.stream, &named.name).is_some() {
+            return Err(not_active(&named, v1::ConsumerStatus::ConsumerDeleting));
         }
-        Ok((stream, consumer))
+        let (stream, consumer) = named.clone().registered()?;
+        match self.consumer_status(&stream, &consumer) {
+            v1::ConsumerStatus::ConsumerActive => Ok((stream, consumer)),
+            status => Err(not_active(&named, status)),
+        }
     }
 
     /// Refuses a stream that is another incarnation than the one that was made at that time.
@@ -249,6 +332,18 @@ impl Ops {
             .with("stream_name", name.as_str())
             .with("stream_creation_timestamp_ms", actual_ms.to_string()))
     }
+}
+
+/// The refusal of a text that is not a consumer's ARN.
+pub(super) fn not_a_consumer(field: &'static str, text: &str) -> OpError {
+    let why = "not an ARN such as arn:aws:kinesis:REGION:ACCOUNT:stream/NAME/consumer/NAME:1";
+    OpError::invalid_text(field, text, why)
+}
+
+/// The refusal of a text that is neither a stream's ARN nor a consumer's.
+pub(super) fn not_a_resource(text: &str) -> OpError {
+    let why = "neither the ARN of a stream nor that of a consumer";
+    OpError::invalid_text("resource_arn", text, why)
 }
 
 /// Parses a stream's name.

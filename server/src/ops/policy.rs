@@ -1,18 +1,18 @@
-//! Resource policies: what a text must be to be one.
+//! Resource policies: what a text must be to be attached to a stream or a consumer.
 //!
-//! A policy is stored as it was put. Only its form is checked here; what it says is for whoever
-//! decides about signed requests.
+//! A policy is stored as it was put. [`crate::aws::policy`] reads it, here when it is put and later
+//! when somebody asks; so none is stored that is not understood.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use anabranch_engine::limits::POLICY_BYTES_MAX;
-use serde_json::{Map, Value};
+use parking_lot::Mutex;
 
 use super::{Kind, OpError, Result};
+use crate::aws::policy::Policy;
 
-/// The versions of the policy language.
-const VERSIONS: [&str; 2] = ["2012-10-17", "2008-10-17"];
-
-/// Refuses a text that is no policy: a JSON object with Version and Statement, which is a
-/// statement or a list of them, each with Effect, Action and Principal.
+/// Refuses a text that is no policy, or none that is understood.
 pub(super) fn check(text: &str) -> Result<()> {
     if text.len() > POLICY_BYTES_MAX {
         let bytes = text.len();
@@ -20,63 +20,51 @@ pub(super) fn check(text: &str) -> Result<()> {
         return Err(OpError::in_its_words(Kind::LimitExceeded, "policy", message)
             .with("max", POLICY_BYTES_MAX.to_string()));
     }
-    malformed_part(text).map_or(Ok(()), |why| Err(OpError::invalid("policy", why)))
+    match Policy::of_resource(text) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(OpError::invalid("policy", why)),
+    }
 }
 
-/// What of a text is not as a policy has it.
-fn malformed_part(text: &str) -> Option<String> {
-    let policy: Map<String, Value> = match serde_json::from_str(text) {
-        Ok(policy) => policy,
-        Err(why) => return Some(format!("is no JSON object: {why}")),
-    };
-    let version = policy.get("Version").and_then(Value::as_str);
-    if !version.is_some_and(|version| VERSIONS.contains(&version)) {
-        return Some(format!("Version is not one of {}", VERSIONS.join(" and ")));
-    }
-    let statements = match policy.get("Statement") {
-        Some(Value::Array(statements)) if !statements.is_empty() => statements.as_slice(),
-        Some(statement @ Value::Object(_)) => std::slice::from_ref(statement),
-        _ => return Some("Statement is neither a statement nor a list of them".to_owned()),
-    };
-    let mut statements = statements.iter().enumerate();
-    statements.find_map(|(index, statement)| {
-        let Some(statement) = statement.as_object() else {
-            return Some(format!("Statement[{index}] is no object"));
-        };
-        let part = malformed_statement(statement)?;
-        Some(format!("Statement[{index}].{part}"))
-    })
+/// Policies that are kept as they were read, at most. One that is not is read anew at every call.
+/// They have at most 20 KiB each, so all of them some MiB.
+const READ_MAX: usize = 256;
+
+/// The policies of resources as they were read, by their texts.
+#[derive(Default)]
+pub(super) struct Policies {
+    read: Mutex<HashMap<String, Attached>>,
 }
 
-fn malformed_statement(statement: &Map<String, Value>) -> Option<&'static str> {
-    let either = |name: &str, opposite: &str| {
-        // One of the two, and not both.
-        let (is, is_not) = (statement.get(name), statement.get(opposite));
-        is.xor(is_not)
-    };
-    let effect = statement.get("Effect").and_then(Value::as_str);
-    if !matches!(effect, Some("Allow" | "Deny")) {
-        return Some("Effect is neither Allow nor Deny");
+/// The policy of a resource, read. One that a later program may have put need not be understood.
+#[derive(Clone)]
+pub(super) struct Attached(Option<Arc<Policy>>);
+
+/// A policy that this program does not understand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NotUnderstood;
+
+impl Policies {
+    /// Reads the text of a policy, once for all calls.
+    pub(super) fn read(&self, text: &str) -> Attached {
+        if let Some(attached) = self.read.lock().get(text) {
+            return attached.clone();
+        }
+        let attached = Attached(Policy::of_resource(text).ok().map(Arc::new));
+        let mut read = self.read.lock();
+        if read.len() >= READ_MAX {
+            // Those of resources that are gone are among them.
+            read.clear();
+        }
+        read.insert(text.to_owned(), attached.clone());
+        attached
     }
-    if !either("Action", "NotAction").is_some_and(is_text_or_texts) {
-        return Some("Action is neither a text nor a list of texts");
-    }
-    let is_principal = |value: &Value| match value {
-        Value::String(text) => text == "*",
-        Value::Object(kinds) => !kinds.is_empty() && kinds.values().all(is_text_or_texts),
-        _ => false,
-    };
-    if !either("Principal", "NotPrincipal").is_some_and(is_principal) {
-        return Some("Principal is neither \"*\" nor an object of principals");
-    }
-    None
 }
 
-fn is_text_or_texts(value: &Value) -> bool {
-    match value {
-        Value::String(text) => !text.is_empty(),
-        Value::Array(texts) => !texts.is_empty() && texts.iter().all(Value::is_string),
-        _ => false,
+impl Attached {
+    /// What it says.
+    pub(super) fn policy(&self) -> Result<&Policy, NotUnderstood> {
+        self.0.as_deref().ok_or(NotUnderstood)
     }
 }
 
@@ -95,8 +83,8 @@ mod tests {
         for statement in [
             STATEMENT,
             &format!("[{STATEMENT}, {STATEMENT}]"),
-            r#"[{"Sid": "1", "Effect": "Deny", "NotPrincipal": {"AWS": ["123456789012"]},
-                "NotAction": ["kinesis:PutRecord"], "Resource": "*"}]"#,
+            r#"[{"Sid": "1", "Effect": "Deny", "Principal": {"AWS": ["123456789012"]},
+                "Action": ["kinesis:PutRecord"], "Resource": "*"}]"#,
         ] {
             assert!(check(&policy(statement)).is_ok(), "{statement}");
         }
@@ -116,8 +104,8 @@ mod tests {
             (policy("[7]"), "Statement[0]"),
             (policy(&format!("[{STATEMENT}, {}]", without("Effect"))), "Statement[1].Effect"),
             (policy(&without("Allow")), "Statement[0].Effect"),
-            (policy(&without("Action")), "Statement[0].Action"),
-            (policy(&without("Principal")), "Statement[0].Principal"),
+            (policy(&without("Action")), "Statement[0].X is not supported"),
+            (policy(&STATEMENT.replace('}', r#", "Condition": {}}"#)), "Statement[0].Condition"),
             (policy(&STATEMENT.replace(r#""*""#, r#""me""#)), "Statement[0].Principal"),
         ] {
             let error = check(&text).unwrap_err();

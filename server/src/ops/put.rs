@@ -36,13 +36,15 @@ use anabranch_engine::error::Error;
 use anabranch_engine::hash_key::HashKey;
 use anabranch_engine::ids::ShardId;
 use anabranch_engine::record::RecordView;
+use anabranch_engine::sequence::SequenceNumber;
 use anabranch_engine::settings::{Distribution, QuotaProfile};
-use anabranch_engine::{AppendTicket, Shard, Shards, Stream};
+use anabranch_engine::{AppendTicket, Appended, Shard, Shards, Stream};
 
 use super::batch::Batch;
 use super::throughput::Throughput;
 use super::waiting_room::WaitingRoom;
 use super::{Kind, OpError, Result};
+use crate::aws::sequence::{KinesisNumber, Origin};
 use crate::metrics::Metrics;
 use crate::traffic::StreamTraffic;
 
@@ -130,8 +132,8 @@ enum RunState {
     Closed,
     /// Appended and not durable yet.
     Appended(AppendTicket),
-    /// Durable; the number of the next record of the run that is asked for.
-    Durable(u64),
+    /// Durable.
+    Durable(Appended),
     /// Refused or failed: nothing of the run is acknowledged.
     Failed(Arc<OpError>),
 }
@@ -153,10 +155,24 @@ const SPARE_MAX: usize = 64;
 pub struct Outcome {
     /// The number of every record, in the order of the batch; 0 where it failed.
     pub numbers: Vec<u64>,
-    /// The shard of every record, in the order of the batch.
-    pub shards: Vec<ShardId>,
+    /// The run of every record, in the order of the batch: its index in `runs`.
+    pub run_of: Vec<u32>,
+    /// What the records of a shard have in common. Those of shards that were closed meanwhile have
+    /// no record.
+    pub runs: Vec<PutRun>,
     /// The records that failed, by index.
     pub failures: Vec<Failure>,
+}
+
+/// The records of a batch that went to one shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PutRun {
+    /// The shard.
+    pub shard: ShardId,
+    /// When it was made, milliseconds since 1970.
+    pub shard_created_ms: u64,
+    /// When they arrived, milliseconds since 1970; 0 where they failed.
+    pub arrival_ms: u64,
 }
 
 /// The same for some of its records: those of one put.
@@ -164,8 +180,8 @@ pub struct Outcome {
 pub struct Part<'a> {
     /// Their numbers; 0 where a record failed.
     pub numbers: &'a [u64],
-    /// Their shards.
-    pub shards: &'a [ShardId],
+    run_of: &'a [u32],
+    runs: &'a [PutRun],
     failures: &'a [Failure],
     /// The index of the first of them.
     start: u32,
@@ -196,12 +212,25 @@ impl Outcome {
         self.part(0..self.numbers.len())
     }
 
+    /// What a record has in common with the others of its shard.
+    pub fn run(&self, record: usize) -> &PutRun {
+        &self.runs[self.run_of[record] as usize]
+    }
+
+    /// The sequence number of a record that was put, as Kinesis writes it.
+    pub fn kinesis_number(&self, record: usize) -> KinesisNumber {
+        let run = self.run(record);
+        let origin = Origin::new(run.shard, run.shard_created_ms);
+        origin.number(SequenceNumber(self.numbers[record]), run.arrival_ms)
+    }
+
     /// What became of the records with these indexes.
     pub fn part(&self, records: Range<usize>) -> Part<'_> {
         let failures = |end| self.failures.partition_point(|failed| (failed.index as usize) < end);
         Part {
             numbers: &self.numbers[records.clone()],
-            shards: &self.shards[records.clone()],
+            run_of: &self.run_of[records.clone()],
+            runs: &self.runs,
             failures: &self.failures[failures(records.start)..failures(records.end)],
             start: records.start as u32,
         }
@@ -209,12 +238,18 @@ impl Outcome {
 
     fn clear(&mut self) {
         self.numbers.clear();
-        self.shards.clear();
+        self.run_of.clear();
+        self.runs.clear();
         self.failures.clear();
     }
 }
 
 impl<'a> Part<'a> {
+    /// The shards of the records.
+    pub fn shards(self) -> impl ExactSizeIterator<Item = ShardId> {
+        self.run_of.iter().map(move |&run| self.runs[run as usize].shard)
+    }
+
     /// The records that failed, by their index in the put.
     pub fn failures(self) -> impl ExactSizeIterator<Item = (u32, &'a Failure)> {
         self.failures.iter().map(move |failure| (failure.index - self.start, failure))
@@ -429,7 +464,7 @@ impl Staged {
         while let Some(run) = self.routed.runs.get_mut(self.waiting) {
             if let RunState::Appended(ticket) = &mut run.state {
                 run.state = match ready!(Pin::new(ticket).poll(cx)) {
-                    Ok(appended) => RunState::Durable(appended.first.0),
+                    Ok(appended) => RunState::Durable(appended),
                     Err(error) => RunState::Failed(Arc::new(error.into())),
                 };
             }
@@ -518,13 +553,21 @@ impl Staged {
     fn tell(&mut self, outcome: &mut Outcome) {
         outcome.clear();
         let Routed { links, runs } = &mut self.routed;
+        outcome.runs.extend(runs.iter().map(|run| {
+            let shard = shard(&self.shards, &self.children, run);
+            let arrival_ms = match &run.state {
+                RunState::Durable(appended) => appended.arrival_ms,
+                _ => 0,
+            };
+            PutRun { shard: shard.id(), shard_created_ms: shard.created_ms(), arrival_ms }
+        }));
         for (index, link) in (0u32..).zip(links) {
-            let run = &mut runs[link.run as usize];
-            outcome.shards.push(shard(&self.shards, &self.children, run).id());
-            outcome.numbers.push(match &mut run.state {
-                RunState::Durable(next) => {
-                    *next += 1;
-                    *next - 1
+            outcome.run_of.push(link.run);
+            outcome.numbers.push(match &mut runs[link.run as usize].state {
+                RunState::Durable(Appended { first: next, .. }) => {
+                    let number = next.0;
+                    *next = next.next();
+                    number
                 }
                 RunState::Failed(error) => {
                     outcome.failures.push(Failure { index, error: Arc::clone(error) });

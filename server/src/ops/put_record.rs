@@ -7,19 +7,24 @@ use anabranch_engine::{Shard, Stream};
 use anabranch_proto::v1::{PutRecordRequest, PutRecordResponse};
 
 use super::batch::Batch;
+use super::error::shown_number;
 use super::names::NamesStream;
 use super::put::put;
-use super::{Kind, OpError, Ops, Result};
+use super::{Kind, OpError, Ops, Result, describe};
+use crate::aws::sequence::{InvalidNumber, Parsed};
 
 impl Ops {
     /// Puts one record.
-    pub async fn put_record(&self, request: PutRecordRequest) -> Result<PutRecordResponse> {
+    pub(super) async fn put_record(&self, request: PutRecordRequest) -> Result<PutRecordResponse> {
         let stream = self.stream(request.stream_fields())?;
         let explicit_hash_key = request.explicit_hash_key.as_deref();
         let batch = Batch::of_one(&request.partition_key, explicit_hash_key, &request.data)?;
         batch.check(&stream.settings())?;
         if let Some(number) = request.sequence_number_for_ordering {
             self.check_ordering(&stream, &batch, number)?;
+        }
+        if let Some(text) = &request.kinesis_sequence_number_for_ordering {
+            self.check_kinesis_ordering(&stream, text)?;
         }
         if request.dry_run {
             return Err(OpError::dry_run());
@@ -29,9 +34,12 @@ impl Ops {
         if let Some(failure) = outcome.failures.first() {
             return Err((*failure.error).clone());
         }
+        let run = outcome.run(0);
         Ok(PutRecordResponse {
-            shard_id: outcome.shards[0].to_string(),
+            shard_id: run.shard.to_string(),
             sequence_number: outcome.numbers[0],
+            arrival_time_ms: Some(run.arrival_ms),
+            shard_creation_timestamp_ms: Some(run.shard_created_ms),
         })
     }
 
@@ -50,14 +58,38 @@ impl Ops {
         if is_known {
             return Ok(());
         }
+        Err(self.invalid_ordering(stream, "sequence_number_for_ordering", &number.to_string()))
+    }
+
+    /// The same for a number as Kinesis writes it. One of another shard, or of an older version, is
+    /// not compared, as the real service does not: of a parent's number, that of any record is
+    /// above it.
+    fn check_kinesis_ordering(&self, stream: &Stream, text: &str) -> Result<()> {
+        let (is_reached, arrival_s) = match text.parse() {
+            Ok(Parsed::Current(number)) => {
+                let shards = stream.shards();
+                let own = shards.get(number.origin.shard);
+                let own = own.filter(|shard| describe::origin(shard) == number.origin);
+                let is_reached = own.is_none_or(|own| number.number < own.watermarks().durable);
+                (is_reached, Some(number.arrival_s))
+            }
+            Ok(Parsed::Older(older)) => (true, older.arrival_s),
+            Err(InvalidNumber) => (false, None),
+        };
+        let now_s = self.engine.now_ms() / 1000;
+        if is_reached && arrival_s.is_none_or(|arrival_s| arrival_s <= now_s) {
+            return Ok(());
+        }
+        Err(self.invalid_ordering(stream, "kinesis_sequence_number_for_ordering", text))
+    }
+
+    fn invalid_ordering(&self, stream: &Stream, field: &'static str, number: &str) -> OpError {
+        let number = shown_number(number);
+        let (name, account) = (stream.name(), &self.owner.account);
         let message = format!(
-            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {} under \
-             account {} is invalid.",
-            stream.name(),
-            self.owner.account
+            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {name} under \
+             account {account} is invalid."
         );
-        let field = "sequence_number_for_ordering";
-        let error = OpError::in_its_words(Kind::InvalidArgument, field, message);
-        Err(error.with("value", number.to_string()))
+        OpError::in_its_words(Kind::InvalidArgument, field, message).with("value", number)
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use anabranch_engine::Stream;
 
 use super::batch::Batch;
+use super::call::Target;
+use super::caller::Caller;
 use super::put::{Outcome, Staged, Tables, put};
 use super::{OpError, Ops, Result, StreamFields};
+use crate::metrics::Operation;
 
 /// What a `PutRecordsRequest` holds beside its records.
 #[derive(Clone, Copy, Default, Debug)]
@@ -19,13 +22,25 @@ pub struct PutHead<'a> {
 
 impl Ops {
     /// Puts a batch. Nothing of it was appended if it is refused.
-    pub async fn put_records(&self, head: PutHead<'_>, batch: &Batch<'_>) -> Result<Outcome> {
+    pub async fn put_records(
+        &self,
+        caller: &Caller,
+        head: PutHead<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<Outcome> {
+        self.authorize(caller, Operation::PutRecords, Target::Stream(head.stream))?;
         let stream = self.stream(head.stream)?;
         batch.check(&stream.settings())?;
         if head.dry_run {
             return Err(OpError::dry_run());
         }
         put(stream, batch, &self.puts).await
+    }
+
+    /// The stream that a `Produce` call puts to, if the caller may.
+    pub fn produce_to(&self, caller: &Caller, stream: StreamFields<'_>) -> Result<Arc<Stream>> {
+        self.authorize(caller, Operation::Produce, Target::Stream(stream))?;
+        self.stream(stream)
     }
 
     /// Appends a batch, each put of which the stream takes, without waiting for its durability: see

@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result, policy};
 
 impl Ops {
     /// Attaches a policy to a stream or a consumer, in place of the one it has.
-    pub async fn put_resource_policy(
+    pub(super) async fn put_resource_policy(
         &self,
         request: PutResourcePolicyRequest,
     ) -> Result<PutResourcePolicyResponse> {

@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Removes tags from a stream; those that it does not have are ignored.
-    pub async fn remove_tags_from_stream(
+    pub(super) async fn remove_tags_from_stream(
         &self,
         request: RemoveTagsFromStreamRequest,
     ) -> Result<RemoveTagsFromStreamResponse> {

@@ -79,7 +79,7 @@ impl Ops {
         made.map_err(|error| match error {
             // Another call was quicker.
             Error::ShardClosed { shard } => self.not_eligible(&stream, field, shard),
-            Error::StreamUpdating { .. } => self.not_active(&stream, StreamStatus::Updating),
+            Error::StreamUpdating { .. } => self.not_active(stream.name(), StreamStatus::Updating),
             Error::NotAdjacent { shard, adjacent } => {
                 let message = format!(
                     "Shards {shard} and {adjacent} in stream {} under account {} are not an \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anabranch_engine::settings::Tags;
 use anabranch_engine::{Consumer, Stream};
 
-use super::{OpError, Ops, Result};
+use super::{Ops, Result, names};
 use crate::aws::arn;
 
 /// What an ARN names.
@@ -25,6 +25,13 @@ pub(super) struct Attached<'a> {
 }
 
 impl Resource {
+    /// The stream that it is, or belongs to.
+    pub(super) fn stream(&self) -> &Stream {
+        match self {
+            Resource::Stream(stream) | Resource::Consumer(stream, _) => stream,
+        }
+    }
+
     /// Its tags, as of now.
     pub(super) fn tags(&self) -> Tags {
         match self {
@@ -52,8 +59,7 @@ impl Ops {
             let (stream, consumer) = self.consumer_of_arn("resource_arn", resource_arn)?;
             return Ok(Resource::Consumer(stream, consumer));
         }
-        let why = "neither the ARN of a stream nor that of a consumer";
-        Err(OpError::invalid_text("resource_arn", resource_arn, why))
+        Err(names::not_a_resource(resource_arn))
     }
 
     /// Changes what is attached to a resource, whose stream must be ACTIVE. What `change` refuses
@@ -63,8 +69,7 @@ impl Ops {
         resource: Resource,
         change: impl FnOnce(Attached<'_>) -> Result<()> + Send + 'static,
     ) -> Result<()> {
-        let (Resource::Stream(stream) | Resource::Consumer(stream, _)) = &resource;
-        self.check_active(stream)?;
+        self.check_active(resource.stream())?;
         let changed = self.blocking(move |engine| {
             let mut outcome = Ok(());
             match &resource {

@@ -6,7 +6,7 @@ use super::{Ops, Result, settings};
 
 impl Ops {
     /// Gives a stream quotas of its own, or those of the server again.
-    pub async fn set_quotas(&self, request: SetQuotasRequest) -> Result<SetQuotasResponse> {
+    pub(super) async fn set_quotas(&self, request: SetQuotasRequest) -> Result<SetQuotasResponse> {
         let quotas = settings::quotas(request.quotas)?;
         let stream = self.active_stream(&request)?;
         self.change_stream(&stream, move |settings| {

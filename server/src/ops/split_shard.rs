@@ -8,7 +8,10 @@ use super::{Kind, OpError, Operation, Ops, Result};
 
 impl Ops {
     /// Closes a shard, whose records two others take from now on. Puts wait for it.
-    pub async fn split_shard(&self, request: SplitShardRequest) -> Result<SplitShardResponse> {
+    pub(super) async fn split_shard(
+        &self,
+        request: SplitShardRequest,
+    ) -> Result<SplitShardResponse> {
         const FIELD: &str = "new_starting_hash_key";
         let text = &request.new_starting_hash_key;
         let at: HashKey = text.parse().map_err(|why| OpError::invalid_text(FIELD, text, why))?;

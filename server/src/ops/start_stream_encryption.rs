@@ -7,7 +7,7 @@ use super::{Kind, OpError, Operation, Ops, Result, encryption};
 
 impl Ops {
     /// Refuses every key: there is no key service to find it in.
-    pub fn start_stream_encryption(
+    pub(super) fn start_stream_encryption(
         &self,
         request: StartStreamEncryptionRequest,
     ) -> Result<StartStreamEncryptionResponse> {

@@ -4,11 +4,11 @@ use anabranch_engine::ReadLimit;
 use anabranch_engine::limits::PAGE_RECORDS_MAX;
 use anabranch_proto::v1::SubscribeToShardRequest;
 
-use super::Ops;
 use super::error::{OpError, Result};
 use super::get_records::READ_BYTES_MAX;
 use super::names::{self, ConsumerFields};
 use super::start::{Start, StartFields};
+use super::{Ops, describe};
 use crate::push::{Source, Subscription};
 
 /// Bytes of an event's records unless the request asks for others.
@@ -22,12 +22,16 @@ const FIELDS: StartFields = StartFields {
     operation: "SubscribeToShard",
     iterator_type: "starting_position.type",
     sequence_number: "starting_position.sequence_number",
+    kinesis_sequence_number: "starting_position.kinesis_sequence_number",
     timestamp_ms: "starting_position.timestamp_ms",
 };
 
 impl Ops {
     /// Starts a subscription; its events are taken from what is returned.
-    pub fn subscribe_to_shard(&self, request: SubscribeToShardRequest) -> Result<Subscription> {
+    pub(super) fn subscribe_to_shard(
+        &self,
+        request: SubscribeToShardRequest,
+    ) -> Result<Subscription> {
         let bytes = request.max_bytes;
         let bytes = names::within("max_bytes", bytes, 1..=READ_BYTES_MAX, EVENT_BYTES_DEFAULT)?;
         let limit = ReadLimit { records: PAGE_RECORDS_MAX, bytes };
@@ -37,6 +41,7 @@ impl Ops {
         let start = Start {
             iterator_type: start.r#type,
             sequence_number: start.sequence_number,
+            kinesis_sequence_number: start.kinesis_sequence_number.as_deref(),
             timestamp_ms: start.timestamp_ms,
             fields: FIELDS,
         };
@@ -46,7 +51,7 @@ impl Ops {
             stream_name: &request.stream_name,
             consumer_name: &request.consumer_name,
         };
-        let (stream, consumer) = self.consumer(&fields)?;
+        let (stream, consumer) = self.active_consumer(&fields)?;
         let shard = self.shard(&stream, &request.shard_id)?;
         let from = start.resolve(self, &stream, &shard)?;
         if request.dry_run {
@@ -62,7 +67,7 @@ impl Ops {
         stream.consumer(&consumer.name)?;
         Ok(Subscription::new(Source {
             stream,
-            shard: shard.id(),
+            origin: describe::origin(&shard),
             progress: shard.progress(),
             cursor: shard.cursor(from).with_ranges_max(EVENT_RANGES_MAX),
             reads: self.reads.clone(),

@@ -7,7 +7,10 @@ use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Adds tags to a stream or a consumer, or overwrites the values of those that it has.
-    pub async fn tag_resource(&self, request: TagResourceRequest) -> Result<TagResourceResponse> {
+    pub(super) async fn tag_resource(
+        &self,
+        request: TagResourceRequest,
+    ) -> Result<TagResourceResponse> {
         let resource = self.resource(&request.resource_arn)?;
         let added = tags::some_checked(request.tags)?;
         self.admit(Operation::TagResource, None)?;

@@ -18,14 +18,20 @@ const BAD_CHARACTER: &str = "Some tags contain invalid characters. Valid charact
 
 /// Tags to be added, each of them checked. There may be none.
 pub(super) fn checked(tags: HashMap<String, String>) -> Result<Tags> {
+    let tags = tags.into_iter().collect();
+    check(&tags)?;
+    Ok(tags)
+}
+
+/// Refuses tags that no resource may have.
+pub(crate) fn check(tags: &Tags) -> Result<()> {
     if tags.len() > TAGS_MAX {
         return Err(too_many("tags"));
     }
-    for (key, value) in &tags {
+    tags.iter().try_for_each(|(key, value)| {
         check_key("tags", key)?;
-        check_text("tags", value, 0, TAG_VALUE_CHARS_MAX)?;
-    }
-    Ok(tags.into_iter().collect())
+        check_text("tags", value, 0, TAG_VALUE_CHARS_MAX)
+    })
 }
 
 /// The same, where there must be one at least.
@@ -108,19 +114,23 @@ fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Result
 mod tests {
     use super::*;
 
-    fn check(key: &str, value: &str) -> bool {
+    fn is_taken(key: &str, value: &str) -> bool {
         checked(HashMap::from([(key.to_owned(), value.to_owned())])).is_ok()
     }
 
     #[test]
     fn tags_are_checked_at_their_borders() {
-        assert!(check("k", "") && check(&"ä".repeat(128), &"ö".repeat(256)));
-        assert!(!check("", "v") && !check(&"k".repeat(129), "v") && !check("k", &"v".repeat(257)));
-        assert!(check("a b_./=+-@:9", "9") && check("awsome", "aws:x"));
+        assert!(is_taken("k", "") && is_taken(&"ä".repeat(128), &"ö".repeat(256)));
+        assert!(
+            !is_taken("", "v")
+                && !is_taken(&"k".repeat(129), "v")
+                && !is_taken("k", &"v".repeat(257))
+        );
+        assert!(is_taken("a b_./=+-@:9", "9") && is_taken("awsome", "aws:x"));
         for bad in ["k%", "k,", "k\0", "k\u{1f600}", "aws:k", "AWS:k"] {
-            assert!(!check(bad, "v"), "{bad}");
+            assert!(!is_taken(bad, "v"), "{bad}");
         }
-        assert!(!check("k", "a&b"));
+        assert!(!is_taken("k", "a&b"));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 mod account;
 mod attached;
+mod authorization;
 mod consumers;
 mod damage;
 mod dry_runs;
+mod kinesis_numbers;
 mod names;
 mod puts;
 mod quotas;
@@ -46,7 +48,15 @@ fn open(data: &Path, clock: &Arc<ManualClock>, quotas: QuotaProfile) -> (Arc<Ops
     let request_bytes_max = 128 << 20;
     let owner = Owner::default();
     let has_control_delays = false;
-    let options = OpsOptions { owner, durability, quotas, has_control_delays, request_bytes_max };
+    let credentials = Arc::new(Credentials::none());
+    let options = OpsOptions {
+        owner,
+        durability,
+        quotas,
+        has_control_delays,
+        credentials,
+        request_bytes_max,
+    };
     let ops = Ops::new(engine.clone(), options);
     (ops, engine)
 }
@@ -70,6 +80,14 @@ impl Fixture {
         let mut fixture = Fixture::new();
         let ops = Arc::get_mut(&mut fixture.ops).expect("nobody else has it yet");
         ops.statuses = Statuses::new(true);
+        fixture
+    }
+
+    /// A server at which people sign in.
+    pub(crate) fn with_credentials(credentials: Credentials) -> Fixture {
+        let mut fixture = Fixture::new();
+        let ops = Arc::get_mut(&mut fixture.ops).expect("nobody else has it yet");
+        ops.credentials = Arc::new(credentials);
         fixture
     }
 
@@ -130,7 +148,7 @@ impl Fixture {
             draft.push(key, None, key.as_bytes()).unwrap();
         }
         draft.finish().unwrap();
-        self.ops.put_records(to(stream), &batch).await.unwrap()
+        self.ops.put_records(&Caller::anonymous(), to(stream), &batch).await.unwrap()
     }
 
     pub(crate) fn iterator(&self, stream: &str, start: ShardIteratorType) -> String {

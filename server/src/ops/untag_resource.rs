@@ -7,7 +7,7 @@ use super::{Operation, Ops, Result, tags};
 
 impl Ops {
     /// Removes tags from a stream or a consumer; those that it does not have are ignored.
-    pub async fn untag_resource(
+    pub(super) async fn untag_resource(
         &self,
         request: UntagResourceRequest,
     ) -> Result<UntagResourceResponse> {

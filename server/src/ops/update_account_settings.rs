@@ -9,7 +9,7 @@ use super::{OpError, Operation, Ops, Result, commitment};
 impl Ops {
     /// Enables or disables the account's commitment. Of two calls at the same time either one
     /// may be the last.
-    pub async fn update_account_settings(
+    pub(super) async fn update_account_settings(
         &self,
         request: UpdateAccountSettingsRequest,
     ) -> Result<UpdateAccountSettingsResponse> {

@@ -6,7 +6,7 @@ use super::{Operation, Ops, Result, settings};
 
 impl Ops {
     /// Sets how large a record of a stream may be. Those that are there stay.
-    pub async fn update_max_record_size(
+    pub(super) async fn update_max_record_size(
         &self,
         request: UpdateMaxRecordSizeRequest,
     ) -> Result<UpdateMaxRecordSizeResponse> {

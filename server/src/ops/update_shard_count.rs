@@ -10,7 +10,7 @@ const FIELD: &str = "target_shard_count";
 
 impl Ops {
     /// Splits and merges, all at once, until so many shards tile the hash space evenly.
-    pub async fn update_shard_count(
+    pub(super) async fn update_shard_count(
         &self,
         request: UpdateShardCountRequest,
     ) -> Result<UpdateShardCountResponse> {

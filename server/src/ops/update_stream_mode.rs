@@ -7,7 +7,7 @@ use super::{OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Changes who decides how many shards a stream has. The shards that it has stay as they are.
-    pub async fn update_stream_mode(
+    pub(super) async fn update_stream_mode(
         &self,
         request: UpdateStreamModeRequest,
     ) -> Result<UpdateStreamModeResponse> {
@@ -26,6 +26,7 @@ impl Ops {
             }
         }
         self.admit(Operation::UpdateStreamMode, Some(&stream))?;
+        let is_changed = is_switched || warm.is_some();
         self.change_stream(&stream, move |settings| {
             settings::check_distribution(mode, settings.distribution)?;
             settings.mode = mode;
@@ -36,6 +37,9 @@ impl Ops {
             Ok(())
         })
         .await?;
+        if is_changed {
+            self.show_updating(&stream);
+        }
         if is_switched {
             self.succeeded(Operation::UpdateStreamMode, &stream);
         }

@@ -8,7 +8,7 @@ use super::{OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Sets what chooses the shard of a record that is put from now on.
-    pub async fn update_stream_record_distribution_strategy(
+    pub(super) async fn update_stream_record_distribution_strategy(
         &self,
         request: UpdateStreamRecordDistributionStrategyRequest,
     ) -> Result<UpdateStreamRecordDistributionStrategyResponse> {

@@ -7,7 +7,7 @@ use super::{Kind, OpError, Operation, Ops, Result, settings};
 
 impl Ops {
     /// Sets the throughput that an on-demand stream is kept ready for.
-    pub async fn update_stream_warm_throughput(
+    pub(super) async fn update_stream_warm_throughput(
         &self,
         request: UpdateStreamWarmThroughputRequest,
     ) -> Result<UpdateStreamWarmThroughputResponse> {
@@ -27,6 +27,7 @@ impl Ops {
             Ok(())
         })
         .await?;
+        self.show_updating(&stream);
         Ok(UpdateStreamWarmThroughputResponse {
             stream_name: stream.name().as_str().to_owned(),
             stream_arn: self.owner.stream_arn(stream.name()),

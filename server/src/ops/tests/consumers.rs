@@ -16,7 +16,10 @@ async fn consumers_are_found_by_name_and_by_arn_until_they_are_registered_anew()
     assert_eq!(described.consumer_description.as_ref(), Some(&consumer));
     let both =
         v1::DescribeStreamConsumerRequest { consumer_name: "analytics".to_owned(), ..by_arn() };
-    assert_eq!(field(ops.describe_stream_consumer(both)), "consumer_arn");
+    assert!(ops.describe_stream_consumer(both).is_ok());
+    let other =
+        v1::DescribeStreamConsumerRequest { consumer_name: "reports".to_owned(), ..by_arn() };
+    assert_eq!(field(ops.describe_stream_consumer(other)), "consumer_arn");
 
     let again = v1::RegisterStreamConsumerRequest {
         stream_arn: consumer.stream_arn.clone(),

@@ -17,7 +17,7 @@ async fn put_record(fixture: &Fixture, stream_name: &str) -> Result<v1::PutRecor
 async fn put_records(fixture: &Fixture, stream: &str) -> Result<put::Outcome> {
     let batch = Batch::of_one("k", None, b"data").unwrap();
     let head = put_records::PutHead { dry_run: true, ..to(stream) };
-    fixture.ops.put_records(head, &batch).await
+    fixture.ops.put_records(&Caller::anonymous(), head, &batch).await
 }
 
 fn shard_iterator(fixture: &Fixture, stream: &str) -> Result<v1::GetShardIteratorResponse> {

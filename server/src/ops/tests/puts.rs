@@ -16,7 +16,7 @@ async fn a_batch_is_answered_in_its_order_and_read_back_in_the_order_of_each_sha
     let mut read_back = 0;
     for shard in 0..4 {
         let numbers: Vec<u64> = (0..500)
-            .filter(|index| outcome.shards[*index].0 == shard)
+            .filter(|index| outcome.run(*index).shard.0 == shard)
             .map(|index| outcome.numbers[index])
             .collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
@@ -104,7 +104,8 @@ async fn calls_that_find_too_many_waiting_are_throttled_at_once_and_the_others_i
             let data = vec![7; (1 << 20) - 64];
             let begun = tokio::time::Instant::now();
             let batch = Batch::of_one("k", None, &data).unwrap();
-            let failures = ops.put_records(to("orders"), &batch).await.unwrap().failures;
+            let failures =
+                ops.put_records(&Caller::anonymous(), to("orders"), &batch).await.unwrap().failures;
             let throttled = failures.iter().map(Failure::code).collect::<Vec<_>>();
             (throttled == ["ProvisionedThroughputExceededException"], begun.elapsed())
         }
@@ -145,9 +146,10 @@ async fn spread(fixture: &Fixture, key: &str, batches: usize, records: usize) ->
             draft.push(key, Some("0"), b"data").unwrap();
         }
         draft.finish().unwrap();
-        let outcome = fixture.ops.put_records(to("orders"), &batch).await.unwrap();
+        let outcome =
+            fixture.ops.put_records(&Caller::anonymous(), to("orders"), &batch).await.unwrap();
         assert!(outcome.failures.is_empty());
-        outcome.shards.iter().for_each(|shard| *counts.entry(*shard).or_insert(0) += 1);
+        outcome.whole().shards().for_each(|shard| *counts.entry(shard).or_insert(0) += 1);
     }
     counts.into_values().collect()
 }
@@ -176,8 +178,9 @@ async fn large_records_of_one_batch_go_to_a_shard_each() {
         draft.push("", None, &data).unwrap();
     }
     draft.finish().unwrap();
-    let outcome = fixture.ops.put_records(to("orders"), &batch).await.unwrap();
-    let mut shards: Vec<_> = outcome.shards.iter().map(|shard| shard.0).collect();
+    let outcome =
+        fixture.ops.put_records(&Caller::anonymous(), to("orders"), &batch).await.unwrap();
+    let mut shards: Vec<_> = outcome.whole().shards().map(|shard| shard.0).collect();
     shards.sort_unstable();
     assert_eq!(shards, [0, 1, 2, 3]);
 }

@@ -122,7 +122,7 @@ async fn the_shards_of_a_stream_have_limits_of_their_own_and_order_is_kept_in_ea
     for _ in 0..5 {
         let outcome = fixture.put("orders", 500).await;
         failed = [false; 3];
-        for (shard, number) in outcome.shards.iter().zip(&outcome.numbers) {
+        for (shard, number) in outcome.whole().shards().zip(&outcome.numbers) {
             let shard = shard.0 as usize;
             assert!(*number == 0 || !failed[shard], "taken behind a refused record");
             failed[shard] |= *number == 0;

@@ -4,10 +4,10 @@ use anabranch_engine::limits::SHARDS_PER_STREAM_MAX;
 
 use super::*;
 
-const HALF: &str = "170141183460469231731687303715884105728";
+pub(super) const HALF: &str = "170141183460469231731687303715884105728";
 const MAX: &str = "340282366920938463463374607431768211455";
 
-fn split_request(shard: &str, at: &str) -> v1::SplitShardRequest {
+pub(super) fn split_request(shard: &str, at: &str) -> v1::SplitShardRequest {
     v1::SplitShardRequest {
         stream_name: "orders".to_owned(),
         shard_to_split: shard.to_owned(),
@@ -122,13 +122,13 @@ async fn a_batch_that_meets_a_closed_shard_goes_to_its_children() {
     let outcome = blocked.await;
     assert!(outcome.failures.is_empty());
     let shards = stream.shards();
-    for (key, shard) in keys.iter().zip(&outcome.shards) {
+    for (key, shard) in keys.iter().zip(outcome.whole().shards()) {
         let key = anabranch_engine::record::PartitionKey::from_bytes(key.as_bytes()).unwrap();
         let route = shards.route(anabranch_engine::hash_key::HashKey::of(key));
-        assert_eq!(shards[route].id(), *shard);
+        assert_eq!(shards[route].id(), shard);
     }
-    assert!(outcome.shards.iter().any(|shard| shard.0 == 1));
-    assert!(outcome.shards.iter().any(|shard| shard.0 == 2));
+    assert!(outcome.whole().shards().any(|shard| shard.0 == 1));
+    assert!(outcome.whole().shards().any(|shard| shard.0 == 2));
 }
 
 #[tokio::test]

@@ -17,7 +17,15 @@ async fn put_spread(fixture: &Fixture, first: u128, step: u128) {
             draft.push("k", Some(key), b"data").unwrap();
         }
         draft.finish().unwrap();
-        assert!(fixture.ops.put_records(to("orders"), &batch).await.unwrap().failures.is_empty());
+        assert!(
+            fixture
+                .ops
+                .put_records(&Caller::anonymous(), to("orders"), &batch)
+                .await
+                .unwrap()
+                .failures
+                .is_empty()
+        );
     }
 }
 
