@@ -172,7 +172,7 @@ impl Scaler {
             Decision::Merge { shard, adjacent, .. } => Step::Merge { shard, adjacent },
         };
         let steps: Vec<_> = decisions.iter().map(step).collect();
-        self.engine.reshard(stream, &steps)
+        self.engine.reshard_unasked(stream, &steps)
     }
 
     fn views(&self, stream: &Stream, now: Duration) -> Vec<ShardView> {

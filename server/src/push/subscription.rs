@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_engine::ids::ShardId;
 use anabranch_engine::{Cursor, Page, Progress, ReadLimit, Stream};
 use anabranch_proto::v1::ChildShard;
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::registry::Lease;
+use crate::aws::sequence::Origin;
 use crate::metrics::{Metrics, SubscriberGuard};
 use crate::ops::error::OpError;
 use crate::ops::{ColdReads, Pacer, describe};
@@ -33,8 +33,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub(crate) struct Source {
     /// Tells who comes after a closed shard.
     pub stream: Arc<Stream>,
-    /// The shard.
-    pub shard: ShardId,
+    /// The shard, and what the numbers of its records have in common.
+    pub origin: Origin,
     /// News of the shard.
     pub progress: watch::Receiver<Progress>,
     /// Where reading stands.
@@ -89,9 +89,15 @@ impl Subscription {
             _counted: source.metrics.subscribed(),
             source,
             ends_at: now + LIFE,
-            heartbeat_at: now + HEARTBEAT,
+            // Whoever begins at the tip is told at once where that is.
+            heartbeat_at: now,
             ended: false,
         }
+    }
+
+    /// What the numbers of the shard's records have in common.
+    pub fn origin(&self) -> Origin {
+        self.source.origin
     }
 
     /// The next event, as soon as there is one; `None` at the end of the subscription's life.
@@ -175,8 +181,8 @@ impl Subscription {
         self.source.metrics.read(&page);
         self.heartbeat_at = Instant::now() + HEARTBEAT;
         if page.is_end {
-            let Source { stream, shard, .. } = &self.source;
-            let child_shards = describe::child_shards(&stream.shards(), *shard);
+            let Source { stream, origin, .. } = &self.source;
+            let child_shards = describe::child_shards(&stream.shards(), origin.shard);
             return Event { continuation_sequence_number: 0, page, child_shards };
         }
         let continuation_sequence_number = page.next.0.saturating_sub(1);

@@ -110,6 +110,10 @@ pub const QUOTAS: &[Quota] = &[
     calls("PutResourcePolicy", Account, PerSecond(5), Published),
     calls("RegisterStreamConsumer", Stream, PerSecond(5), Published),
     Quota { unit: "consumers", ..calls("RegisterStreamConsumer", Stream, AtOnce(20), Published) },
+    Quota {
+        unit: "consumers in CREATING",
+        ..calls("RegisterStreamConsumer", Stream, AtOnce(5), Published)
+    },
     calls("RemoveTagsFromStream", Stream, PerSecond(5), Published),
     calls("SplitShard", Stream, PerSecond(5), Published),
     calls("StartStreamEncryption", Stream, PerDay(25), Published),

@@ -3,7 +3,7 @@
 //! A batch finds its stream once, and each of its runs the shard by id. What belongs to a shard
 //! is behind one lock, which is held for some dozen instructions, once or twice for a run of
 //! records however long it is. A shard without traffic for a minute gives back its memory; what
-//! is gone from the stream is forgotten by [`Traffic::sweep`], which housekeeping calls.
+//! is gone from the stream is forgotten by [`Traffic::sweep`], which the scaler calls.
 //!
 //! Two locks are never held together, but for those of a map and of what stands in it, in that
 //! order, while sweeping.
@@ -21,6 +21,7 @@ use super::bucket::{Bucket, BucketSize};
 use super::load::{Count, Load, Rate, Sums, WINDOW_SECONDS};
 use super::read_budget::{self, Pace, ReadBudget, ReadLimit};
 use super::scaling::{RATE_SECONDS, ShardView};
+use super::sketch::memory::SampleMemory;
 use super::sketch::{KeyLoad, Sketch};
 use super::throttle::Throttle;
 use super::write_budget::{self, WriteBudget, WriteLimit};
@@ -32,6 +33,7 @@ const SUBSCRIPTIONS: BucketSize = BucketSize { capacity: 1, per_second: 1 };
 #[derive(Debug, Default)]
 pub struct Traffic {
     streams: RwLock<HashMap<StreamId, Arc<StreamTraffic>>>,
+    memory: Arc<SampleMemory>,
 }
 
 impl Traffic {
@@ -40,7 +42,9 @@ impl Traffic {
         if let Some(stream) = self.streams.read().get(&id) {
             return Arc::clone(stream);
         }
-        Arc::clone(self.streams.write().entry(id).or_default())
+        let mut streams = self.streams.write();
+        let new = || Arc::new(StreamTraffic::new(Arc::clone(&self.memory)));
+        Arc::clone(streams.entry(id).or_insert_with(new))
     }
 
     /// The same for those who only look: none where there was no traffic.
@@ -48,37 +52,39 @@ impl Traffic {
         self.streams.read().get(&id).cloned()
     }
 
-    /// A stream is gone.
-    pub fn forget(&self, id: StreamId) {
-        self.streams.write().remove(&id);
-    }
-
-    /// Forgets the streams that `is_there` denies: a call that was under way when a stream was
-    /// deleted may have brought it back. And lets go what those that are left no longer need.
+    /// Forgets the streams that `is_there` denies, lets go what those that are left no longer need,
+    /// and divides the memory of samples among the shards that are busy.
     pub fn sweep(&self, is_there: impl Fn(StreamId) -> bool, now: Duration) {
         self.streams.write().retain(|id, _| is_there(*id));
         let streams: Vec<_> = self.streams.read().values().cloned().collect();
-        for stream in streams {
-            stream.sweep(now);
-        }
+        let busy_shards = streams.iter().map(|stream| stream.sweep(now)).sum();
+        self.memory.divide(busy_shards);
     }
 }
 
 /// The traffic of a stream.
 #[derive(Debug, Default)]
 pub struct StreamTraffic {
+    memory: Arc<SampleMemory>,
     shards: RwLock<HashMap<ShardId, Arc<ShardTraffic>>>,
     consumers: Mutex<HashMap<(ConsumerName, ShardId), Arc<ConsumerTraffic>>>,
 }
 
 impl StreamTraffic {
+    fn new(memory: Arc<SampleMemory>) -> StreamTraffic {
+        StreamTraffic { memory, ..StreamTraffic::default() }
+    }
+
     /// The traffic of a shard of the stream.
     pub fn shard(&self, id: ShardId, now: Duration) -> Arc<ShardTraffic> {
         if let Some(shard) = self.shards.read().get(&id) {
             return Arc::clone(shard);
         }
         let mut shards = self.shards.write();
-        let new = || Arc::new(ShardTraffic::new(id.0.into(), now));
+        let new = || {
+            let sketch = Sketch::new(id.0.into(), Arc::clone(&self.memory));
+            Arc::new(ShardTraffic::new(sketch, now))
+        };
         Arc::clone(shards.entry(id).or_insert_with(new))
     }
 
@@ -104,15 +110,15 @@ impl StreamTraffic {
         self.shards.write().retain(|id, _| is_there(*id));
     }
 
-    fn sweep(&self, now: Duration) {
+    /// How many shards are busy.
+    fn sweep(&self, now: Duration) -> usize {
         let shards: Vec<_> = self.shards.read().values().cloned().collect();
-        for shard in shards {
-            shard.sweep(now);
-        }
+        let busy_shards = shards.iter().filter(|shard| shard.sweep(now)).count();
         // Who holds one may take from it; and one that is not rested is still owed something.
         self.consumers
             .lock()
             .retain(|_, consumer| Arc::strong_count(consumer) > 1 || !consumer.is_rested(now));
+        busy_shards
     }
 }
 
@@ -142,12 +148,12 @@ pub struct Admission {
 }
 
 impl ShardTraffic {
-    fn new(seed: u64, now: Duration) -> ShardTraffic {
+    fn new(sketch: Sketch, now: Duration) -> ShardTraffic {
         let state = State {
             write: WriteBudget::full(now),
             read: ReadBudget::full(now),
             load: Load::default(),
-            sketch: Sketch::new(seed),
+            sketch,
             silencing_bytes: 0,
         };
         ShardTraffic { state: Mutex::new(state) }
@@ -282,10 +288,11 @@ impl ShardTraffic {
         ShardView { id, range, rate, age, halving: key_load.halving() }
     }
 
-    fn sweep(&self, now: Duration) {
+    /// Whether it is busy.
+    fn sweep(&self, now: Duration) -> bool {
         let state = &mut *self.state.lock();
         state.load.shrink(now);
-        state.sketch.shrink(now);
+        state.sketch.shrink(now)
     }
 }
 
@@ -335,6 +342,8 @@ mod tests {
     use anabranch_engine::hash_key::HashKey;
     use anabranch_engine::record::PartitionKey;
 
+    use super::super::sketch::SAMPLES_MAX;
+    use super::super::sketch::memory::SAMPLES_TOTAL;
     use super::*;
 
     const STREAM: StreamId = StreamId(1);
@@ -446,10 +455,32 @@ mod tests {
         stream.shard(ShardId(1), at(0));
         stream.retain_shards(|id| id == SHARD);
         assert!(stream.known_shard(ShardId(1)).is_none());
-        traffic.forget(STREAM);
-        // A call that had begun brings it back.
-        traffic.stream(STREAM);
         traffic.sweep(|_| false, at(0));
         assert!(traffic.streams.read().is_empty());
+    }
+
+    #[test]
+    fn the_samples_of_ten_thousand_busy_shards_have_a_bound_and_still_halve_their_load() {
+        let traffic = Traffic::default();
+        let stream = traffic.stream(STREAM);
+        let shards: Vec<_> = (0..10_000).map(|id| stream.shard(ShardId(id), at(0))).collect();
+        let (low, high) = (record("a"), record("b"));
+        for second in 0..12 {
+            for shard in &shards {
+                let records = (0..100).map(|index| if index % 2 == 0 { low } else { high });
+                shard.count_put(count(100, 100), records, at(second * 1000));
+            }
+            assert!(traffic.memory.taken() <= SAMPLES_TOTAL);
+            traffic.sweep(|_| true, at(second * 1000));
+        }
+        assert!(traffic.memory.share() < 256, "{}", traffic.memory.share());
+        for shard in &shards {
+            let halving = shard.key_load(ALL, at(12_000)).halving().unwrap();
+            assert!((0.25..0.75).contains(&halving.below), "{halving:?}");
+        }
+        // What is idle gives all of it back, and those that are left have full samples again.
+        traffic.sweep(|_| true, at(100_000));
+        assert_eq!(traffic.memory.taken(), 0);
+        assert_eq!(traffic.memory.share(), SAMPLES_MAX);
     }
 }

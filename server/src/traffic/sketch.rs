@@ -4,24 +4,26 @@
 //! how many records it stands for. How many that is follows the traffic, so that the sample
 //! covers about the last twenty seconds of it at any rate. The gaps between sampled records are
 //! drawn at random: a producer that goes round its keys would otherwise meet the sketch at the
-//! same few keys again and again.
+//! same few keys again and again. Where many shards are busy, each remembers fewer: see [`memory`].
 //!
 //! [`KeyLoad`] is what a sketch says: pure, and the judge of where to split.
 
+pub mod memory;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::hash_key::{HashKey, HashKeyRange};
 use anabranch_engine::record::RecordView;
 
-/// Records remembered: a share is then known to about 3 percentage points (two deviations).
+use self::memory::{SAMPLES_LEAST, SampleMemory};
+
+/// Records remembered at most: a share is then known to about 3 percentage points (two deviations).
 pub const SAMPLES_MAX: usize = 1024;
 
 /// Seconds of traffic that the samples cover, when there are all of them. Fewer would follow it
 /// faster, but the samples of a shard at its limit of records would cost over 10 ns a record.
 const COVERED_SECONDS: u32 = 20;
-
-/// Samples a second that make up the sample in that time.
-const SAMPLES_PER_SECOND: u32 = SAMPLES_MAX as u32 / COVERED_SECONDS;
 
 /// Samples older than this say nothing of the load now: those of a shard that is seldom put to.
 const SAMPLE_SECONDS_MAX: u64 = 60;
@@ -43,10 +45,15 @@ struct Sample {
 }
 
 /// The sample of a shard's records.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sketch {
-    /// A ring once it is full; its memory grows with the samples.
+    memory: Arc<SampleMemory>,
+    /// A ring once it is full.
     samples: Vec<Sample>,
+    /// Samples that there is room for, taken from the memory but for the first ones.
+    room: usize,
+    /// Samples that it may have.
+    share: usize,
     next: usize,
     /// Records to let pass before the next sample.
     skip: u32,
@@ -60,9 +67,12 @@ pub struct Sketch {
 
 impl Sketch {
     /// Of a shard without traffic. The seed decides which records are sampled.
-    pub fn new(seed: u64) -> Sketch {
+    pub fn new(seed: u64, memory: Arc<SampleMemory>) -> Sketch {
         Sketch {
+            share: memory.share(),
+            memory,
             samples: Vec::new(),
+            room: 0,
             next: 0,
             skip: 0,
             gap: 1,
@@ -120,40 +130,77 @@ impl Sketch {
         KeyLoad::new(range, weights)
     }
 
-    /// Gives its memory back, where it has nothing to say any more.
-    pub fn shrink(&mut self, now: Duration) {
-        if now.as_secs().saturating_sub(self.second) > SAMPLE_SECONDS_MAX {
-            self.samples = Vec::new();
-            self.next = 0;
-        }
+    /// Gives its memory back, where it has nothing to say any more, and what is above its share.
+    /// Whether it has samples then.
+    pub fn shrink(&mut self, now: Duration) -> bool {
+        let is_idle = now.as_secs().saturating_sub(self.second) > SAMPLE_SECONDS_MAX;
+        self.cut(if is_idle { 0 } else { self.memory.share() });
+        !self.samples.is_empty()
     }
 
     fn pass_time(&mut self, second: u64) {
         if second <= self.second {
             return;
         }
-        self.gap = (self.records / SAMPLES_PER_SECOND).max(1);
+        self.share = self.memory.share();
+        self.cut(self.share);
+        self.gap = (self.records / self.samples_per_second()).max(1);
         // After a rush the next sample is not as far away as one of the rush would be.
         self.skip = self.skip.min(2 * (self.gap - 1));
         (self.second, self.records) = (second, 0);
+    }
+
+    /// Samples a second that make up the sample in the time that it is to cover.
+    fn samples_per_second(&self) -> u32 {
+        self.share as u32 / COVERED_SECONDS
     }
 
     /// A second that brings far more than the one before is not sampled as densely: it would
     /// push everything else out, and cost too much.
     fn count(&mut self, records: u32) {
         self.records = self.records.saturating_add(records);
-        while self.records / SAMPLES_PER_SECOND >= 2 * self.gap {
+        while self.records / self.samples_per_second() >= 2 * self.gap {
             self.gap *= 2;
         }
     }
 
     fn remember(&mut self, sample: Sample) {
-        if self.samples.len() < SAMPLES_MAX {
+        if self.samples.len() == self.room && self.room < self.share {
+            self.grow();
+        }
+        if self.samples.len() < self.room {
             self.samples.push(sample);
         } else {
             self.samples[self.next] = sample;
-            self.next = (self.next + 1) % SAMPLES_MAX;
+            self.next = (self.next + 1) % self.room;
         }
+    }
+
+    fn grow(&mut self) {
+        if self.room > 0 && !self.memory.take() {
+            return;
+        }
+        self.oldest_first();
+        self.samples.reserve_exact(SAMPLES_LEAST);
+        self.room += SAMPLES_LEAST;
+    }
+
+    /// Lets go all but the newest `room` samples, and what they took.
+    fn cut(&mut self, room: usize) {
+        if self.room <= room {
+            return;
+        }
+        self.oldest_first();
+        let surplus = self.samples.len().saturating_sub(room);
+        self.samples.drain(..surplus);
+        self.samples.shrink_to(room);
+        self.memory.give_back(self.room - room.max(SAMPLES_LEAST));
+        self.room = room;
+    }
+
+    fn oldest_first(&mut self) {
+        self.samples.rotate_left(self.next);
+        self.next = 0;
     }
 
     /// Between none and twice the gap, evenly; with the sampled record itself, the gap on average.
@@ -164,6 +211,12 @@ impl Sketch {
         self.random ^= self.random << 17;
         let choices = u64::from(2 * (self.gap - 1)) + 1;
         (((self.random >> 32) * choices) >> 32) as u32
+    }
+}
+
+impl Drop for Sketch {
+    fn drop(&mut self) {
+        self.cut(0);
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -188,7 +189,7 @@ impl Simulation {
             range,
             created: self.now,
             load: Load::default(),
-            sketch: Sketch::new(self.next.into()),
+            sketch: Sketch::new(self.next.into(), Arc::default()),
             split_of,
         };
         self.shards.insert(ShardId(self.next), shard);

@@ -81,7 +81,7 @@ fn a_range_is_split_only_where_the_service_allows_it() {
 #[test]
 fn at_any_rate_the_samples_cover_the_last_twenty_seconds_and_little_more() {
     for rate in [50, 1000, 30_000, 700_000] {
-        let mut sketch = Sketch::new(7);
+        let mut sketch = Sketch::new(7, Arc::default());
         for second in 0..40 {
             for part in 0..10 {
                 let now = Duration::from_millis(second * 1000 + part * 100);
@@ -91,7 +91,7 @@ fn at_any_rate_the_samples_cover_the_last_twenty_seconds_and_little_more() {
         assert!(sketch.samples.len() <= SAMPLES_MAX);
         let of = |second: u64| sketch.samples.iter().filter(|it| it.second == second).count();
         let newest = of(39);
-        let expected = (rate as usize).min(SAMPLES_PER_SECOND as usize);
+        let expected = (rate as usize).min(SAMPLES_MAX / COVERED_SECONDS as usize);
         assert!((expected * 7 / 10..=expected * 14 / 10).contains(&newest), "{rate}: {newest}");
         if rate >= 1000 {
             assert!(of(22) > 0 && of(10) == 0, "{rate}");
@@ -106,7 +106,7 @@ fn at_any_rate_the_samples_cover_the_last_twenty_seconds_and_little_more() {
 
 #[test]
 fn a_sudden_rush_does_not_cost_a_sample_for_each_record() {
-    let mut sketch = Sketch::new(3);
+    let mut sketch = Sketch::new(3, Arc::default());
     let described = std::cell::Cell::new(0);
     for _ in 0..1000 {
         sketch.sample_with(500, 0..500u128, seconds(5), |key| {
@@ -120,7 +120,7 @@ fn a_sudden_rush_does_not_cost_a_sample_for_each_record() {
 
 #[test]
 fn a_producer_that_goes_round_its_keys_is_seen_as_it_is() {
-    let mut sketch = Sketch::new(11);
+    let mut sketch = Sketch::new(11, Arc::default());
     let mut number = 0u128;
     for second in 0..20 {
         for _ in 0..100 {
@@ -140,12 +140,40 @@ fn a_producer_that_goes_round_its_keys_is_seen_as_it_is() {
 
 #[test]
 fn what_was_put_long_ago_is_not_part_of_the_load() {
-    let mut sketch = Sketch::new(1);
+    let mut sketch = Sketch::new(1, Arc::default());
     put(&mut sketch, 20, seconds(0), u128::from);
     assert!(sketch.key_load(ALL, false, seconds(60)).hottest().is_some());
     assert!(sketch.key_load(ALL, false, seconds(61)).hottest().is_none());
     sketch.shrink(seconds(61));
     assert_eq!(sketch.samples.capacity(), 0);
+}
+
+#[test]
+fn of_many_sketches_each_keeps_the_newest_samples_of_its_share() {
+    let memory = Arc::new(SampleMemory::new(4 * SAMPLES_LEAST));
+    let mut sketches: Vec<_> = (0..4).map(|seed| Sketch::new(seed, memory.clone())).collect();
+    for sketch in &mut sketches {
+        for second in 0..40 {
+            put(sketch, 1000, seconds(second), |_| u128::from(second));
+        }
+    }
+    // The first one took all of the room that there is beside the least.
+    assert_eq!(sketches[0].samples.len(), 5 * SAMPLES_LEAST);
+    assert_eq!(sketches[1].samples.len(), SAMPLES_LEAST);
+    assert_eq!(memory.taken(), 4 * SAMPLES_LEAST);
+    let busy = sketches.iter_mut().filter_map(|sketch| sketch.shrink(seconds(40)).then_some(()));
+    memory.divide(busy.count());
+    for sketch in &mut sketches {
+        for second in 40..80 {
+            put(sketch, 1000, seconds(second), |_| u128::from(second));
+        }
+        let of = |second: u64| sketch.samples.iter().filter(|it| it.second == second).count();
+        assert_eq!(sketch.samples.len(), 2 * SAMPLES_LEAST);
+        assert!(of(79) > 0 && of(63) > 0 && of(45) == 0, "it covers twenty seconds, as ever");
+    }
+    assert_eq!(memory.taken(), 4 * SAMPLES_LEAST);
+    sketches.truncate(1);
+    assert_eq!(memory.taken(), SAMPLES_LEAST);
 }
 
 proptest! {
