@@ -1,8 +1,9 @@
 //! The client port's first look at a request: which door it is for.
 //!
-//! gRPC is known by its content type; everything else is told what is served here, in words that
-//! somebody who has pointed a browser or an AWS SDK at this port can act on.
+//! gRPC is known by its content type. Everything else is for the Kinesis API, which answers what it
+//! does not know as the service does.
 
+use std::convert::Infallible;
 use std::future::{Ready, ready};
 
 use bytes::Bytes;
@@ -16,52 +17,49 @@ use tower::util::Oneshot;
 
 /// Sends each request to its door.
 #[derive(Clone, Debug)]
-pub struct Dispatch<G> {
+pub struct Dispatch<G, K> {
     grpc: G,
+    kinesis: K,
 }
 
-impl<G> Dispatch<G> {
-    /// A dispatcher in front of the gRPC service.
-    pub fn new(grpc: G) -> Self {
-        Self { grpc }
+impl<G, K> Dispatch<G, K> {
+    /// A dispatcher in front of the gRPC service and of the Kinesis API.
+    pub fn new(grpc: G, kinesis: K) -> Self {
+        Self { grpc, kinesis }
     }
 }
 
-impl<G, B> hyper::service::Service<Request<B>> for Dispatch<G>
+impl<G, K, B> hyper::service::Service<Request<B>> for Dispatch<G, K>
 where
-    G: tower_service::Service<Request<B>, Response = Response<Body>> + Clone,
+    G: tower_service::Service<Request<B>, Response = Response<Body>, Error = Infallible> + Clone,
+    K: tower_service::Service<Request<B>, Response = Response<Body>, Error = Infallible> + Clone,
 {
     type Response = Response<Body>;
-    type Error = G::Error;
-    type Future = Either<Oneshot<G, Request<B>>, Ready<Result<Response<Body>, G::Error>>>;
+    type Error = Infallible;
+    type Future = Either<
+        Either<Oneshot<G, Request<B>>, Oneshot<K, Request<B>>>,
+        Ready<Result<Response<Body>, Infallible>>,
+    >;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        match refusal(&request) {
-            None => Either::Left(self.grpc.clone().oneshot(request)),
-            Some(reply) => Either::Right(ready(Ok(reply))),
+        if !is_grpc(&request) {
+            return Either::Left(Either::Right(self.kinesis.clone().oneshot(request)));
         }
+        // gRPC's status is a trailer, which HTTP/1.1 clients do not read: any answer but an HTTP
+        // error would look like success without a reply.
+        if request.version() != Version::HTTP_2 {
+            return Either::Right(ready(Ok(explain(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "gRPC needs HTTP/2; connect with HTTP/2 prior knowledge (h2c)",
+            ))));
+        }
+        Either::Left(Either::Left(self.grpc.clone().oneshot(request)))
     }
 }
 
-/// The answer to a request that no door takes.
-fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if !is_grpc {
-        return Some(explain(
-            StatusCode::NOT_FOUND,
-            "this port serves gRPC: anabranch.v1.Streams, health and reflection; /metrics, \
-             /healthz and /readyz are on the admin port",
-        ));
-    }
-    // gRPC's status is a trailer, which HTTP/1.1 clients do not read: any answer but an HTTP
-    // error would look like success without a reply.
-    (request.version() != Version::HTTP_2).then(|| {
-        explain(
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "gRPC needs HTTP/2; connect with HTTP/2 prior knowledge (h2c)",
-        )
-    })
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn explain(status: StatusCode, message: &str) -> Response<Body> {
@@ -84,15 +82,17 @@ mod tests {
     use super::*;
 
     async fn ask(content_type: &str, version: Version) -> (StatusCode, String) {
-        let grpc = service_fn(async |_: Request<()>| {
-            Ok::<_, Infallible>(Response::new(Body::new(Full::new(Bytes::from("grpc")))))
-        });
-        let request = Request::post("/anabranch.v1.Streams/ListStreams")
+        let door = |name: &'static str| {
+            service_fn(move |_: Request<()>| async move {
+                Ok::<_, Infallible>(Response::new(Body::new(Full::new(Bytes::from(name)))))
+            })
+        };
+        let request = Request::post("/")
             .version(version)
             .header(CONTENT_TYPE, content_type)
             .body(())
             .unwrap();
-        let reply = Dispatch::new(grpc).call(request).await.unwrap();
+        let reply = Dispatch::new(door("grpc"), door("kinesis")).call(request).await.unwrap();
         let status = reply.status();
         let bytes = reply.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -114,10 +114,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn anything_else_is_told_what_is_served_here() {
-        let (status, text) = ask("application/json", Version::HTTP_11).await;
-        assert_eq!(status, StatusCode::NOT_FOUND);
-        let message: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert!(message["message"].as_str().unwrap().contains("gRPC"));
+    async fn anything_else_goes_to_the_kinesis_api_over_either_http() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            for kind in ["application/x-amz-json-1.1", "application/x-amz-cbor-1.1", "text/html"] {
+                let (status, text) = ask(kind, version).await;
+                assert_eq!((status, text.as_str()), (StatusCode::OK, "kinesis"), "{kind}");
+            }
+        }
     }
 }

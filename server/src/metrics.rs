@@ -20,7 +20,7 @@ use self::collector::Scrape;
 use self::histogram::DurationHistogram;
 pub use self::operation::Operation;
 use self::shards::ShardScrape;
-use crate::ops::{OpError, Throughput, kind};
+use crate::ops::{Kind, Throughput, kind};
 
 /// Success, a deadline of the caller's that passed, and every kind of refusal.
 const OUTCOMES: usize = 2 + kind::TABLE.len();
@@ -132,8 +132,8 @@ impl Call {
     }
 
     /// The call was refused.
-    pub fn refused(&self, error: &OpError) {
-        self.count(2 + error.kind.series() as usize);
+    pub fn refused(&self, kind: Kind) {
+        self.count(2 + kind.series() as usize);
     }
 
     /// The caller's deadline passed.

@@ -31,10 +31,12 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, Status};
 use crate::aws::arn::Owner;
-use crate::config::{Config, ControlDelays, NewStream};
+use crate::config::{Config, ControlDelays, NewStream, TlsSource};
+use crate::credentials::{Credentials, CredentialsError};
 use crate::dispatch::Dispatch;
 use crate::grpc;
-use crate::net::{BindError, OpenPort, Port};
+use crate::kinesis;
+use crate::net::{self, BindError, Fingerprint, OpenPort, Port, Tls, TlsError};
 use crate::ops::{Ops, OpsOptions};
 
 /// Time for calls to end after a shutdown has begun. With what the engine needs to finish its
@@ -49,9 +51,9 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(100);
 pub enum StartError {
     /// An address that others can reach, without credentials to tell them apart.
     #[error(
-        "refusing to listen on {address} ({flag}): there are no credentials yet, so everybody \
-         who can reach this address could read, write and delete every stream; listen on \
-         127.0.0.1, or add --insecure if you trust the network"
+        "refusing to listen on {address} ({flag}): whoever can reach this address would not \
+         have to sign in; listen on 127.0.0.1, let clients sign in with --credentials FILE, or add \
+         --insecure if you trust the network"
     )]
     NotLoopback {
         /// The address asked for.
@@ -62,6 +64,12 @@ pub enum StartError {
     /// A port could not be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Nobody could sign in with that file.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The certificate of the client port, or its key, is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data directory could not be opened.
     #[error(transparent)]
     Open(EngineError),
@@ -84,6 +92,8 @@ pub struct RunningServer {
     health: HealthReporter,
     /// Ends with the operations' shutdown.
     scaler: JoinHandle<()>,
+    tls: Option<Arc<Tls>>,
+    credentials: Arc<Credentials>,
     state: Arc<State>,
 }
 
@@ -99,26 +109,52 @@ pub async fn start_in(
     environment: Environment,
 ) -> Result<RunningServer, StartError> {
     check_reach(config)?;
-    let client_port = Port::bind(config.listen, "--listen")?;
+    let credentials = Arc::new(open_credentials(config).await?);
+    let mut tls = load_tls(config).await?;
+    let mut client_port = Port::bind(config.listen, "--listen")?;
     let admin_port = Port::bind(config.admin_listen, "--admin-listen")?;
     let engine = open(config, environment).await?;
+    if config.tls == Some(TlsSource::Auto) {
+        // Only now the data directory is there, and ours.
+        let made = make_tls(config).await;
+        if made.is_err() {
+            let engine = engine.clone();
+            // The engine's own failure to stop adds nothing to the first one.
+            let _ = blocking(move || engine.shut_down()).await;
+        }
+        tls = Some(made?);
+    }
+    if let Some(tls) = &tls {
+        info!(fingerprint = %tls.fingerprint(), "clients may connect with TLS");
+        client_port = client_port.with_tls(Arc::clone(tls), config.insecure);
+    }
     let owner = Owner { account: config.account_id.clone(), region: config.region.clone() };
     let durability = config.durability.into();
     let request_bytes_max = config.request_mib as usize * (1 << 20);
     let quotas = config.quotas.into();
     let has_control_delays = config.control_delays == ControlDelays::Aws;
-    let options = OpsOptions { owner, durability, quotas, has_control_delays, request_bytes_max };
+    let options = OpsOptions {
+        owner,
+        durability,
+        quotas,
+        has_control_delays,
+        request_bytes_max,
+        credentials: Arc::clone(&credentials),
+    };
     let ops = Ops::new(engine.clone(), options);
     let scaler = Arc::clone(ops.scaler()).run(ops.shutdown().clone());
     let grpc = grpc::routes(Arc::clone(&ops)).await;
+    let kinesis = kinesis::Door::new(Arc::clone(&ops));
     let health = grpc.health();
     let state = Arc::new(State { engine, ops, ready: AtomicBool::new(true) });
     let admin = admin::routes(Arc::clone(&state) as Arc<dyn Status>);
     Ok(RunningServer {
-        client_port: client_port.open(Dispatch::new(grpc)),
+        client_port: client_port.open(Dispatch::new(grpc, kinesis)),
         admin_port: admin_port.open(TowerToHyperService::new(admin)),
         health,
         scaler: tokio::spawn(scaler),
+        tls,
+        credentials,
         state,
     })
 }
@@ -132,6 +168,30 @@ impl RunningServer {
     /// Where metrics and health are served: never port 0.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_port.address()
+    }
+
+    /// The fingerprint of the certificate that clients get; `None` without TLS.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.tls.as_ref().map(|tls| tls.fingerprint())
+    }
+
+    /// Reads again what may have been replaced: credentials, certificate and key. What is of no use
+    /// leaves the old ones in force, and the log says so.
+    pub async fn reload(&self) {
+        let credentials = Arc::clone(&self.credentials);
+        if credentials.exist() {
+            match blocking(move || credentials.reload()).await {
+                Ok(count) => info!(count, "credentials have been read again"),
+                Err(error) => error!(%error, "the old credentials stay in force"),
+            }
+        }
+        let Some(tls) = self.tls.clone() else {
+            return;
+        };
+        match blocking(move || tls.reload()).await {
+            Ok(fingerprint) => info!(%fingerprint, "certificate and key have been read again"),
+            Err(error) => error!(%error, "the old certificate stays in force"),
+        }
     }
 
     /// What was found when the data directory was opened.
@@ -167,13 +227,43 @@ impl RunningServer {
     }
 }
 
-/// Without credentials only this machine may connect, unless the operator takes the risk.
+/// Where nobody has to sign in only this machine may connect, unless the operator takes the risk.
+/// That is so at the admin port, whatever the other one asks for.
 fn check_reach(config: &Config) -> Result<(), StartError> {
-    let ports = [(config.listen, "--listen"), (config.admin_listen, "--admin-listen")];
-    match ports.into_iter().find(|(address, _)| !address.ip().is_loopback()) {
-        Some((address, flag)) if !config.insecure => Err(StartError::NotLoopback { address, flag }),
-        _ => Ok(()),
+    let has_credentials = config.credentials.is_some();
+    let ports = [
+        (config.listen, "--listen", has_credentials),
+        (config.admin_listen, "--admin-listen", false),
+    ];
+    let is_exposed = |(address, _, is_guarded): &(SocketAddr, _, bool)| {
+        !address.ip().is_loopback() && !is_guarded && !config.insecure
+    };
+    match ports.into_iter().find(is_exposed) {
+        Some((address, flag, _)) => Err(StartError::NotLoopback { address, flag }),
+        None => Ok(()),
     }
+}
+
+/// Reads who may sign in: before anything else has been done.
+async fn open_credentials(config: &Config) -> Result<Credentials, CredentialsError> {
+    match config.credentials.clone() {
+        Some(path) => blocking(move || Credentials::open(&path)).await,
+        None => Ok(Credentials::none()),
+    }
+}
+
+/// Reads certificate and key, if they are in files: before anything else has been done.
+async fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
+    let Some(TlsSource::Files { certificate, key }) = config.tls.clone() else {
+        return Ok(None);
+    };
+    blocking(move || Tls::load(certificate, key)).await.map(|tls| Some(Arc::new(tls)))
+}
+
+/// Takes the certificate of the data directory, or makes one.
+async fn make_tls(config: &Config) -> Result<Arc<Tls>, TlsError> {
+    let (data, listen) = (config.data.clone(), config.listen.ip());
+    blocking(move || net::self_signed(&data, listen)).await.map(Arc::new)
 }
 
 /// Opens the data directory, which recovers it, and makes the streams asked for.
@@ -214,10 +304,13 @@ fn ensure(engine: &Engine, wanted: &NewStream) -> Result<(), EngineError> {
             Ok(())
         }
         Err(EngineError::StreamNotFound { .. }) => {
-            let stream = engine.create_stream(&wanted.name, wanted.shards, wanted.settings())?;
-            if wanted.retention_hours != stream.retention_hours() {
-                engine.set_retention_hours(&stream, wanted.retention_hours)?;
-            }
+            // All at once: after a crash it is there as it was asked for, or made at the next start.
+            engine.create_stream_with_retention(
+                &wanted.name,
+                wanted.shards,
+                wanted.retention_hours,
+                wanted.settings(),
+            )?;
             info!(stream = %wanted.name, shards = wanted.shards, "the stream has been made");
             Ok(())
         }

@@ -10,4 +10,5 @@
 //! encoder writes, are refused even where they could be skipped.
 
 pub mod read;
+pub mod records;
 pub mod write;

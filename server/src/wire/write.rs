@@ -50,7 +50,7 @@ pub fn put_records_response(outcome: &Outcome, out: &mut BytesMut) {
             }
         } else {
             // "shardId-" and twelve digits: a number of 32 bits has ten at most.
-            let shard = outcome.shards[index].0;
+            let shard = outcome.run(index).shard.0;
             put_varint(out, (1 + varint_len(*sequence_number) + 22) as u64);
             out.put_u8(number(1));
             put_varint(out, *sequence_number);
@@ -65,7 +65,7 @@ pub fn put_records_response(outcome: &Outcome, out: &mut BytesMut) {
 /// Appends a `ProduceResponse`.
 pub fn produce_response(put: Part<'_>, out: &mut BytesMut) {
     put_packed(out, 1, || put.numbers.iter().copied());
-    put_packed(out, 2, || put.shards.iter().map(|shard| u64::from(shard.0)));
+    put_packed(out, 2, || put.shards().map(|shard| u64::from(shard.0)));
     for (index, failure) in put.failures() {
         let failure = ProduceFailure {
             index,
@@ -178,15 +178,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::ops::put::Failure;
+    use crate::aws::sequence::Origin;
+    use crate::ops::put::{Failure, PutRun};
     use crate::ops::{Kind, OpError};
 
     fn outcome() -> Outcome {
         let error =
             |kind| Arc::new(OpError::new(kind, "x".repeat(200)).with("limit", "y".repeat(150)));
+        let run = |shard| PutRun { shard: ShardId(shard), shard_created_ms: 1, arrival_ms: 2 };
         Outcome {
             numbers: vec![1, 127, 0, 128, u64::MAX, 0],
-            shards: [0, 9, 10, 999, u32::MAX, 3].map(ShardId).to_vec(),
+            run_of: (0..6).collect(),
+            runs: [0, 9, 10, 999, u32::MAX, 3].map(run).to_vec(),
             failures: vec![
                 Failure { index: 2, error: error(Kind::Throttled) },
                 Failure { index: 5, error: error(Kind::LogHalted) },
@@ -205,7 +208,7 @@ mod tests {
         for (index, entry) in decoded.records.iter().enumerate() {
             assert_eq!(entry.sequence_number, outcome.numbers[index]);
             if entry.sequence_number > 0 {
-                assert_eq!(entry.shard_id, outcome.shards[index].to_string());
+                assert_eq!(entry.shard_id, outcome.run(index).shard.to_string());
                 assert_eq!(entry.error_code, "");
             } else {
                 assert_eq!(entry.shard_id, "");
@@ -225,7 +228,7 @@ mod tests {
         produce_response(outcome.whole(), &mut out);
         let decoded = ProduceResponse::decode(out.split().freeze()).unwrap();
         assert_eq!(decoded.sequence_numbers, outcome.numbers);
-        let shards: Vec<u32> = outcome.shards.iter().map(|shard| shard.0).collect();
+        let shards: Vec<u32> = outcome.whole().shards().map(|shard| shard.0).collect();
         assert_eq!(decoded.shard_indexes, shards);
         let failed: Vec<u32> = decoded.failures.iter().map(|failure| failure.index).collect();
         assert_eq!(failed, [2, 5]);
@@ -271,7 +274,9 @@ mod tests {
     fn prost_decodes_a_page_and_the_fields_before_it_as_one_message() {
         let (page, data) = page();
         let next_shard_iterator = "next".to_owned();
-        let records = RecordsPage { page, next_shard_iterator, child_shards: vec![child()] };
+        let origin = Origin::new(ShardId(0), 1_700);
+        let child_shards = vec![child()];
+        let records = RecordsPage { page, origin, next_shard_iterator, child_shards };
         let mut whole = BytesMut::new();
         get_records_head(&records, &mut whole);
         whole.put_slice(&records.page.ranges.concat());
