@@ -15,6 +15,7 @@ mod consumers;
 mod records;
 mod resharding;
 mod streams;
+mod token;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,13 +23,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anabranch_proto::v1::streams_client::StreamsClient;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use crate::consumer::ReaderBuilder;
+use crate::dialer::Dialer;
 use crate::error::{Error, Result};
 use crate::producer::ProducerBuilder;
 use crate::retry::{Retry, RetryPolicy};
+use crate::trust::Trust;
 
 /// Bytes of an HTTP/2 frame that the server may send.
 const FRAME_BYTES_MAX: u32 = 1 << 20;
@@ -43,6 +47,11 @@ const DECODED_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a message to the server, which accepts no more.
 const ENCODED_BYTES_MAX: usize = 16 << 20;
 
+pub use self::token::Token;
+
+/// The generated stub, which signs every call in.
+pub type Stub = StreamsClient<InterceptedService<Channel, Token>>;
+
 /// A server, and connections to it.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -52,11 +61,12 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     server: Arc<str>,
-    endpoint: Endpoint,
+    dialer: Dialer,
     channels: Vec<Channel>,
     /// Calls are spread over the connections in turn.
     turn: AtomicUsize,
     retry: RetryPolicy,
+    token: Token,
 }
 
 /// What a [`Client`] is made of.
@@ -66,9 +76,20 @@ pub struct ClientBuilder {
     connections: usize,
     connect_timeout: Duration,
     retry: RetryPolicy,
+    trust: Trust,
+    credentials: Option<(String, String)>,
 }
 
 impl ClientBuilder {
+    /// Signs in with an access key and its secret. Without it the environment decides:
+    /// `ANABRANCH_ACCESS_KEY` and `ANABRANCH_SECRET_KEY`, both or none. At `http://` whoever can
+    /// read what is sent can read them.
+    #[must_use]
+    pub fn credentials(mut self, access_key: &str, secret: &str) -> Self {
+        self.credentials = Some((access_key.to_owned(), secret.to_owned()));
+        self
+    }
+
     /// Connections to the server, at least 1, which is the default.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
@@ -90,19 +111,33 @@ impl ClientBuilder {
         self
     }
 
+    /// Whose word counts for the certificate of a server at `https://`: that of the system's
+    /// authorities by default. A server at `http://` shows none.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
     /// Connects.
     pub async fn build(self) -> Result<Client> {
+        let token = match &self.credentials {
+            Some((access_key, secret)) => Token::new(access_key, secret)?,
+            None => Token::from_environment(|name| std::env::var_os(name))?,
+        };
         let url = if self.url.contains("://") {
             self.url.clone()
         } else {
             format!("http://{}", self.url)
         };
-        if !url.starts_with("http://") {
-            return Err(Error::invalid(
-                "server",
-                format!("{url}: only http:// addresses are understood"),
-            ));
-        }
+        let tls = match url.split_once("://") {
+            Some(("http", _)) => None,
+            Some(("https", _)) => Some(self.trust.config()?),
+            _ => {
+                let why = format!("{url}: only http:// and https:// addresses are understood");
+                return Err(Error::invalid("server", why));
+            }
+        };
         let server: Arc<str> = Arc::from(url.trim_end_matches('/'));
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| Error::invalid("server", format!("{url}: {error}")))?
@@ -113,17 +148,19 @@ impl ClientBuilder {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_while_idle(true);
+        let dialer = Dialer::new(endpoint, tls);
         let first =
-            endpoint.connect().await.map_err(|error| Error::from_transport(&server, &error))?;
+            dialer.connect().await.map_err(|error| Error::from_transport(&server, &error))?;
         let mut channels = vec![first];
-        channels.resize_with(self.connections, || endpoint.connect_lazy());
+        channels.resize_with(self.connections, || dialer.connect_lazy());
         Ok(Client {
             inner: Arc::new(Inner {
                 server,
-                endpoint,
+                dialer,
                 channels,
                 turn: AtomicUsize::new(0),
                 retry: self.retry,
+                token,
             }),
         })
     }
@@ -142,12 +179,19 @@ impl Client {
             connections: 1,
             connect_timeout: Duration::from_secs(5),
             retry: RetryPolicy::default(),
+            trust: Trust::default(),
+            credentials: None,
         }
     }
 
     /// The server's address.
     pub fn server(&self) -> &Arc<str> {
         &self.inner.server
+    }
+
+    /// Whether a secret is sent to the server in a way that others on its path can read.
+    pub fn is_secret_exposed(&self) -> bool {
+        self.inner.token.is_exposed(&self.inner.server)
     }
 
     /// How calls that only read are tried again.
@@ -166,10 +210,11 @@ impl Client {
     }
 
     /// The generated stub, over the next connection in turn.
-    pub fn stub(&self) -> StreamsClient<Channel> {
+    pub fn stub(&self) -> Stub {
         let channels = &self.inner.channels;
         let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed);
-        StreamsClient::new(channels[turn % channels.len()].clone())
+        let channel = channels[turn % channels.len()].clone();
+        StreamsClient::with_interceptor(channel, self.inner.token.clone())
             .max_decoding_message_size(DECODED_BYTES_MAX)
             .max_encoding_message_size(ENCODED_BYTES_MAX)
     }
@@ -180,14 +225,15 @@ impl Client {
     /// while fill it, and then no other call gets an answer: not even the one that the reader
     /// waits for. So whatever may be left unread has a connection of its own.
     pub(crate) fn with_own_connection(&self) -> Client {
-        let channels = vec![self.inner.endpoint.connect_lazy()];
+        let channels = vec![self.inner.dialer.connect_lazy()];
         Client {
             inner: Arc::new(Inner {
                 server: self.inner.server.clone(),
-                endpoint: self.inner.endpoint.clone(),
+                dialer: self.inner.dialer.clone(),
                 channels,
                 turn: AtomicUsize::new(0),
                 retry: self.inner.retry,
+                token: self.inner.token.clone(),
             }),
         }
     }
@@ -202,7 +248,7 @@ impl Client {
     }
 
     /// Calls something that only reads, until it succeeds or patience is at its end.
-    async fn reading<T, F>(&self, call: impl Fn(StreamsClient<Channel>) -> F) -> Result<T>
+    async fn reading<T, F>(&self, call: impl Fn(Stub) -> F) -> Result<T>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {

@@ -12,6 +12,8 @@ use thiserror::Error as ThisError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::trust::Untrusted;
+
 /// The client's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -45,6 +47,14 @@ pub enum Error {
         /// Whether the request may have reached the server: false where no connection was made.
         sent: bool,
         /// What the transport said.
+        cause: String,
+    },
+    /// The server at an `https://` address shows a certificate that is not trusted.
+    #[error("the certificate of {server} is not trusted: {cause}")]
+    Untrusted {
+        /// The server's address.
+        server: Arc<str>,
+        /// What is wrong with the certificate, and its fingerprint.
         cause: String,
     },
     /// There is no such stream, shard or consumer, or no longer.
@@ -211,7 +221,11 @@ impl Error {
                 None => break,
             }
         }
-        Error::Unreachable { server: server.clone(), sent, cause: innermost.to_string() }
+        let (server, cause) = (server.clone(), innermost.to_string());
+        match innermost.is::<Untrusted>() {
+            true => Error::Untrusted { server, cause },
+            false => Error::Unreachable { server, sent, cause },
+        }
     }
 
     /// Whether the same call may succeed later without anybody doing anything.
@@ -239,7 +253,7 @@ impl Error {
     pub(crate) fn had_no_effect(&self) -> bool {
         match self {
             Error::Unreachable { sent, .. } => !sent,
-            Error::Throttled { .. } | Error::DiskFull { .. } => true,
+            Error::Throttled { .. } | Error::DiskFull { .. } | Error::Untrusted { .. } => true,
             _ => false,
         }
     }

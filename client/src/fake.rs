@@ -405,6 +405,7 @@ impl Streams for Fake {
         Ok(Response::new(v1::PutRecordResponse {
             shard_id: format!("shardId-{shard:012}"),
             sequence_number,
+            ..Default::default()
         }))
     }
 
@@ -458,6 +459,7 @@ impl Streams for Fake {
             r#type: request.shard_iterator_type,
             sequence_number: request.starting_sequence_number,
             timestamp_ms: request.timestamp_ms,
+            kinesis_sequence_number: None,
         };
         let shard = shard_index(&request.shard_id)?;
         let from = self.start_of(&request.stream_name, shard, &at)?;

@@ -43,11 +43,13 @@
 pub mod cli;
 pub mod client;
 pub mod consumer;
+mod dialer;
 pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod producer;
 pub mod retry;
+pub mod trust;
 
 pub use anabranch_proto::v1;
 
@@ -56,3 +58,4 @@ pub use consumer::{Batch, Damage, Item, Position, Reader, ReaderBuilder, ShardEn
 pub use error::{DataLoss, Error, Result};
 pub use producer::{BatchTicket, Placed, Producer, ProducerBuilder, ProducerStats, Record, Ticket};
 pub use retry::{Backoff, RetryPolicy};
+pub use trust::{Fingerprint, Trust};

@@ -51,12 +51,21 @@ impl From<Error> for Failure {
                 code: UNREACHABLE,
                 text: format!("the server at {server} went away: {cause}"),
             },
+            Error::Untrusted { .. } => Failure {
+                code: UNREACHABLE,
+                text: format!(
+                    "{error}; trust its authority with --tls-ca FILE, or this very certificate \
+                     with --tls-fingerprint SHA256 if that is what the server says at its start"
+                ),
+            },
             Error::ShuttingDown => Failure {
                 code: UNREACHABLE,
                 text: "the server is shutting down; try again when it is back".to_owned(),
             },
             Error::OutcomeUnknown { cause } => Failure::from(*cause),
-            Error::InvalidArgument { field: Some(field), message } if field == "server" => {
+            Error::InvalidArgument { field: Some(field), message }
+                if field == "server" || field == "tls_ca" =>
+            {
                 Failure::usage(message)
             }
             error => Failure::new(error.to_string()),

@@ -19,6 +19,7 @@ mod write;
 
 pub use output::{count, table};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -26,6 +27,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
 use crate::client::Client;
 use crate::retry::RetryPolicy;
+use crate::trust::{Fingerprint, Trust};
 use failure::Failure;
 
 /// Done.
@@ -60,6 +62,8 @@ pub enum OutputFormat {
 pub struct Global {
     /// The server's address.
     pub server: String,
+    /// Whose word counts for its certificate.
+    pub trust: Trust,
     /// How the result is printed.
     pub output: OutputFormat,
 }
@@ -77,6 +81,20 @@ struct GlobalFlags {
         default_value = "http://127.0.0.1:4567"
     )]
     server: String,
+
+    /// PEM file with the authorities to trust at https:// [default: those of the system]
+    #[arg(long, global = true, value_name = "FILE", env = "ANABRANCH_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+
+    /// Certificate to trust at https://, by its fingerprint, which `serve --tls-auto` shows
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHA256",
+        env = "ANABRANCH_TLS_FINGERPRINT",
+        conflicts_with = "tls_ca"
+    )]
+    tls_fingerprint: Option<Fingerprint>,
 
     /// How to print results
     #[arg(
@@ -96,7 +114,12 @@ impl From<GlobalFlags> for Global {
             "ndjson" => OutputFormat::Ndjson,
             _ => OutputFormat::Table,
         };
-        Global { server: flags.server, output }
+        let trust = match (flags.tls_fingerprint, flags.tls_ca) {
+            (Some(fingerprint), _) => Trust::Fingerprint(fingerprint),
+            (None, Some(file)) => Trust::Authorities(file),
+            (None, None) => Trust::System,
+        };
+        Global { server: flags.server, trust, output }
     }
 }
 
@@ -156,8 +179,14 @@ pub async fn run(command: ClientCommand, global: Global) -> i32 {
 async fn connect(global: &Global) -> Result<Client, Failure> {
     let client = Client::builder(&global.server)
         .connect_timeout(Duration::from_secs(5))
+        .trust(global.trust.clone())
         .retry(RetryPolicy::for_at_most(PATIENCE));
-    Ok(client.build().await?)
+    let client = client.build().await?;
+    if client.is_secret_exposed() {
+        let server = client.server();
+        failure::warn(&format!("the secret in ANABRANCH_SECRET_KEY goes to {server} unencrypted"));
+    }
+    Ok(client)
 }
 
 #[cfg(test)]

@@ -421,8 +421,11 @@ mod tests {
         let lines = LineReader::new(input, arguments.key_source(), batch_records, BATCH_BYTES);
         let mut put = Put::new(producer, arguments.rate, ProgressBar::hidden());
         let end = put.everything(read_ahead(lines)?, interrupted).await;
-        let global =
-            Global { server: client.server().to_string(), output: OutputFormat::default() };
+        let global = Global {
+            server: client.server().to_string(),
+            trust: crate::Trust::default(),
+            output: OutputFormat::default(),
+        };
         put.report(end, "s", &global)
     }
 

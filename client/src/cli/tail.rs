@@ -309,8 +309,11 @@ mod tests {
             tail: TailArguments,
         }
         let line = Line::try_parse_from(["tail", "s", "--from", "17"]).unwrap();
-        let global =
-            Global { server: "http://127.0.0.1:1".to_owned(), output: OutputFormat::Table };
+        let global = Global {
+            server: "http://127.0.0.1:1".to_owned(),
+            trust: crate::Trust::default(),
+            output: OutputFormat::Table,
+        };
         let failure = run(line.tail, &global).await.unwrap_err();
         assert_eq!(failure.code, super::super::USAGE);
         assert!(Line::try_parse_from(["tail", "s", "--from", "soon"]).is_err());

@@ -57,7 +57,12 @@ impl Position {
             }
             Position::AtTimestamp(timestamp_ms) => (Type::AtTimestamp, None, Some(timestamp_ms)),
         };
-        v1::StartingPosition { r#type: kind.into(), sequence_number, timestamp_ms }
+        v1::StartingPosition {
+            r#type: kind.into(),
+            sequence_number,
+            timestamp_ms,
+            kinesis_sequence_number: None,
+        }
     }
 }
 

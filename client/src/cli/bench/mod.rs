@@ -42,6 +42,7 @@ use crate::consumer::Position;
 use crate::error::{Error, Result as ClientResult};
 use crate::producer::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_BYTES_MAX};
 use crate::retry::RetryPolicy;
+use crate::trust::Trust;
 use check::Checked;
 use follow::{Follow, Followed};
 use load::{Load, Loaded};
@@ -115,6 +116,7 @@ struct Bench {
     arguments: BenchArguments,
     client: Client,
     server: String,
+    trust: Trust,
     stream: String,
     /// Random: tells the records and consumers of this run from those of others.
     run: u64,
@@ -144,6 +146,7 @@ pub(super) async fn run(arguments: BenchArguments, global: &Global) -> Result<i3
         },
         payload: Payload::new(run, arguments.record_bytes as usize),
         server: global.server.clone(),
+        trust: global.trust.clone(),
         stopped: Arc::new(AtomicBool::new(false)),
         arguments,
         client,
@@ -288,7 +291,8 @@ impl Bench {
         let mut clients = Vec::new();
         for _ in 0..self.arguments.producers {
             let retry = RetryPolicy::for_at_most(PATIENCE);
-            clients.push(Client::builder(&self.server).retry(retry).build().await?);
+            let client = Client::builder(&self.server).trust(self.trust.clone()).retry(retry);
+            clients.push(client.build().await?);
         }
         Ok(clients)
     }

@@ -52,7 +52,11 @@ fn every_command_is_understood_and_what_makes_no_sense_is_not() {
 #[tokio::test]
 async fn a_stream_lives_from_create_to_delete() {
     let (_fake, client) = Fake::start().await;
-    let global = Global { server: client.server().to_string(), output: OutputFormat::default() };
+    let global = Global {
+        server: client.server().to_string(),
+        trust: crate::Trust::default(),
+        output: OutputFormat::default(),
+    };
     let again = "create s --shards 2";
     assert_eq!(run(parse(again).unwrap(), &global).await.unwrap(), DONE);
     let taken = run(parse(again).unwrap(), &global).await.unwrap_err();
