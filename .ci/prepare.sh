@@ -38,11 +38,16 @@ component() {
     exit 1
 }
 
+# python_venv: what makes virtual environments.
+python_venv() {
+    python3 -c 'import ensurepip, venv' 2> /dev/null || missing "Python's venv" python3-venv
+}
+
 # python_packages NAME REQUIREMENTS: a virtual environment, made anew when the list has changed.
 python_packages() {
     local environment="$CARGO_TARGET_DIR/ci/$1"
     cmp -s "$2" "$environment/requirements.txt" && return
-    python3 -c 'import ensurepip, venv' 2> /dev/null || missing "Python's venv" python3-venv
+    python_venv
     rm -rf "$environment"
     python3 -m venv "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
@@ -77,6 +82,12 @@ prepare() {
                 command_of faketime faketime
                 ;;
             interop) python_packages interop tests/interop/python/requirements.txt ;;
+            compat)
+                python_venv
+                command_of node nodejs
+                command_of npm npm
+                tests/compat/run --prepare python javascript
+                ;;
             *) ;;
         esac
     done
