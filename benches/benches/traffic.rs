@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anabranch_engine::hash_key::HashKeyRange;
@@ -122,7 +123,7 @@ fn sketch(criterion: &mut Criterion) {
     let records = records(100);
     group.throughput(Throughput::Elements(100));
     for per_second in [1000, 100_000, 1_000_000] {
-        let mut sketch = Sketch::new(1);
+        let mut sketch = Sketch::new(1, Arc::default());
         let (mut now, step) = (Duration::ZERO, Duration::from_secs(100) / per_second);
         group.bench_function(format!("{per_second} records a second"), |bencher| {
             bencher.iter(|| {

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::child::Child;
 use super::engine;
 use super::figure::{Samples, mib};
-use super::load::{self, DATA_BYTES, Outcome, Puts, Settings};
+use super::load::{self, CALL_RECORDS, DATA_BYTES, Encoding, Outcome, Puts, Settings};
 use super::null::Shape;
 use super::peer::{self, Peers};
 use super::raw;
@@ -28,6 +28,9 @@ const SINGLES_IN_FLIGHT: usize = 256;
 
 /// Records that are replayed: they are all in memory.
 const REPLAYED: u64 = 1_000_000;
+
+/// Connections of an AWS SDK, each with one call at a time.
+const KINESIS_CONNECTIONS: usize = 8;
 
 /// What a group works with.
 #[derive(Debug)]
@@ -59,6 +62,8 @@ pub(super) const GROUPS: &[Group] = &[
     Group::of("calls", "100 records a call", calls),
     Group::of("latency", "how long one record takes", latency),
     Group::of("reads", "replays and pages", reads),
+    Group::of("kinesis", "PutRecords and GetRecords as an AWS SDK calls them", kinesis),
+    Group::of("kinesis-push", "SubscribeToShard as an AWS SDK calls it", kinesis_push),
     Group::of("shards", "the same load into 1, 64 and 256 shards", shards),
     Group::of("engine", "the engine without a server", engine_alone),
     #[cfg(feature = "count-allocations")]
@@ -76,6 +81,16 @@ pub(super) const GROUPS: &[Group] = &[
     Group::of("redis", "the same load into redis-server (--peer redis)", peer::redis),
     Group::of("nats", "the same load into nats-server (--peer nats)", peer::nats),
     Group::of("kafka", "the same load into a Kafka broker (--peer kafka)", peer::kafka),
+    Group::of(
+        "kinesalite",
+        "the calls of an SDK to kinesalite (--peer kinesalite)",
+        peer::kinesalite,
+    ),
+    Group::of(
+        "kinesis-mock",
+        "the calls of an SDK to kinesis-mock (--peer kinesis-mock)",
+        peer::kinesis_mock,
+    ),
 ];
 
 impl Group {
@@ -96,6 +111,12 @@ impl Bench<'_> {
 
     pub(super) fn puts(&self, batch: usize, in_flight: usize) -> Puts {
         Puts { batch, in_flight, connections: 1, data_bytes: DATA_BYTES, seconds: self.seconds }
+    }
+
+    /// PutRecords as an AWS SDK calls it, with as many records as it takes.
+    pub(super) fn kinesis_puts(&self) -> Puts {
+        let puts = self.puts(CALL_RECORDS, KINESIS_CONNECTIONS);
+        Puts { connections: KINESIS_CONNECTIONS, ..puts }
     }
 
     /// A new server of ours with a stream of so many shards, and what `load` makes of it.
@@ -226,6 +247,64 @@ fn reads(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     samples.load("replay-stock", stock);
     samples.load("get", pages);
     samples.add("get-cpu", pages.server_cpu_per_million());
+    Ok(())
+}
+
+/// The door for AWS SDKs, and HTTP handlers that do nothing behind the same port. What is put is
+/// durable.
+fn kinesis(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    use Encoding::{Cbor, Json};
+    let puts = bench.kinesis_puts();
+    let readers = puts.connections;
+    let json =
+        bench.null(Shape::Kinesis, async |child| load::put_by_kinesis(child, Json, puts).await)?;
+    samples.load("null-kinesis-put", &json);
+    let json =
+        bench.ours("fsync", 4, async |child| load::put_by_kinesis(child, Json, puts).await)?;
+    samples.load("kinesis-put", &json);
+    samples.add("kinesis-put-cpu", json.server_cpu_per_million());
+    samples.add("kinesis-put-p50", microseconds(&json.latency, 0.5));
+    samples.add("kinesis-put-p99", microseconds(&json.latency, 0.99));
+    let cbor =
+        bench.null(Shape::Kinesis, async |child| load::put_by_kinesis(child, Cbor, puts).await)?;
+    samples.load("null-kinesis-put-cbor", &cbor);
+    let cbor =
+        bench.ours("fsync", 4, async |child| load::put_by_kinesis(child, Cbor, puts).await)?;
+    samples.load("kinesis-put-cbor", &cbor);
+    samples.add("kinesis-put-cbor-cpu", cbor.server_cpu_per_million());
+
+    let read = async |child: &Child| {
+        Ok([
+            load::get_by_kinesis(child, Json, readers, bench.seconds).await?,
+            load::get_by_kinesis(child, Cbor, readers, bench.seconds).await?,
+        ])
+    };
+    let [json, cbor] = bench.null(Shape::Kinesis, async |child| read(child).await)?;
+    samples.load("null-kinesis-get", &json);
+    samples.load("null-kinesis-get-cbor", &cbor);
+    let [json, cbor] = bench.ours("os", 1, async |child| {
+        load::fill(child, REPLAYED, 250).await?;
+        read(child).await
+    })?;
+    samples.load("kinesis-get", &json);
+    samples.add("kinesis-get-cpu", json.server_cpu_per_million());
+    samples.load("kinesis-get-cbor", &cbor);
+    samples.add("kinesis-get-cbor-cpu", cbor.server_cpu_per_million());
+    Ok(())
+}
+
+/// The event stream of that door, and constant bytes.
+fn kinesis_push(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    let pushed = bench.null(Shape::Kinesis, async |child| {
+        load::subscribe_by_kinesis(child, true, REPLAYED).await
+    })?;
+    samples.load("null-kinesis-push", &pushed);
+    let pushed = bench.ours("os", 1, async |child| {
+        load::fill(child, REPLAYED, 250).await?;
+        load::subscribe_by_kinesis(child, false, REPLAYED).await
+    })?;
+    samples.load("kinesis-push", &pushed);
+    samples.add("kinesis-push-cpu", pushed.server_cpu_per_million());
     Ok(())
 }
 

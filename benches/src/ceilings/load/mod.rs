@@ -4,6 +4,9 @@
 //! flight. A load warms up first; then, for as long as its window is open, it counts what is
 //! answered, and what both processes spend on it.
 
+mod encoding;
+mod http;
+mod kinesis;
 mod latency;
 mod pipeline;
 mod put;
@@ -21,6 +24,10 @@ use tonic::transport::{Channel, Endpoint};
 use super::child::{Child, cpu_seconds};
 use super::space::Space;
 
+pub(super) use encoding::{Encoding, Value};
+pub(super) use kinesis::{
+    CALL_RECORDS, create_by_kinesis, get_by_kinesis, put_by_kinesis, subscribe_by_kinesis,
+};
 pub(super) use latency::{one_at_a_time, put_to_push};
 pub(super) use pipeline::{Wire, pipeline};
 #[cfg(feature = "count-allocations")]

@@ -183,7 +183,7 @@ async fn connections(child: &Child, puts: Puts) -> Result<Vec<StreamsClient<Chan
     Ok(clients)
 }
 
-async fn finish(
+pub(super) async fn finish(
     child: &Child,
     window: Window,
     mut parts: JoinSet<Result<Tally>>,

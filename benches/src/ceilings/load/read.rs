@@ -226,7 +226,24 @@ pub(super) async fn register(child: &Child, consumer: &str) -> Result<()> {
     }
 }
 
-fn since(child: &Child, before: (f64, f64), begun: Instant, records: u64) -> Result<Outcome> {
+/// Registers a consumer, and tells its ARN.
+pub(super) async fn consumer_arn(child: &Child, consumer: &str) -> Result<String> {
+    let mut client = connect(child, Settings::Stock).await?;
+    let request = RegisterStreamConsumerRequest {
+        stream_name: STREAM.to_owned(),
+        consumer_name: consumer.to_owned(),
+        ..RegisterStreamConsumerRequest::default()
+    };
+    let registered = client.register_stream_consumer(request).await?.into_inner();
+    Ok(registered.consumer.context("a consumer that is not told")?.consumer_arn)
+}
+
+pub(super) fn since(
+    child: &Child,
+    before: (f64, f64),
+    begun: Instant,
+    records: u64,
+) -> Result<Outcome> {
     Ok(Outcome {
         records,
         total: records,

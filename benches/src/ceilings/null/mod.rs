@@ -1,8 +1,9 @@
-//! Servers that do nothing: what gRPC costs where the log costs nothing.
+//! Servers that do nothing: what gRPC, and HTTP, cost where the log costs nothing.
 //!
 //! They answer the routes of the API at once with what a real answer looks like, in a process of
 //! their own, so that the same client with the same load drives them and us.
 
+mod kinesis;
 mod stock;
 mod tuned;
 
@@ -27,6 +28,9 @@ pub(super) enum Shape {
     /// Our own port with its settings, and no message looked at: borders are counted, answers
     /// are bytes that were encoded before.
     Tuned,
+    /// Our own port as an AWS SDK meets it: bodies are read to their end and not looked at,
+    /// answers are bytes that were encoded before.
+    Kinesis,
 }
 
 impl Shape {
@@ -34,6 +38,7 @@ impl Shape {
         match self {
             Shape::Stock => "stock",
             Shape::Tuned => "tuned",
+            Shape::Kinesis => "kinesis",
         }
     }
 }
@@ -45,6 +50,7 @@ pub(super) fn serve(shape: Shape) -> Result<()> {
         let served = match shape {
             Shape::Stock => stock::serve().await,
             Shape::Tuned => tuned::serve().await,
+            Shape::Kinesis => kinesis::serve().await,
         };
         if let Err(error) = served {
             eprintln!("ceilings: {error:#}");
@@ -62,7 +68,12 @@ fn tell(address: std::net::SocketAddr) -> Result<()> {
 }
 
 fn put_answer() -> PutRecordResponse {
-    PutRecordResponse { shard_id: "shardId-000000000001".to_owned(), sequence_number: 1_000_000 }
+    PutRecordResponse {
+        shard_id: "shardId-000000000001".to_owned(),
+        sequence_number: 1_000_000,
+        arrival_time_ms: Some(1_700_000_000_000),
+        shard_creation_timestamp_ms: Some(1_600_000_000_000),
+    }
 }
 
 fn put_records_answer(records: usize) -> PutRecordsResponse {

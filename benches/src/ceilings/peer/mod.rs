@@ -4,9 +4,14 @@
 //! sync before every acknowledgement, and otherwise as it comes. Over one connection it gets
 //! batches of 100 records of 1,024 bytes, as many under way as `Produce` has with us, encoded
 //! before: its client is nearly free. What it acknowledges counts.
+//!
+//! Stand-ins for Kinesis get the calls of an AWS SDK instead, as our own door for those does.
 
 mod kafka;
+mod kinesalite;
+mod kinesis_mock;
 mod nats;
+mod npm;
 mod redis;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,11 +21,13 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
 
+use super::child::Child;
 use super::figure::Samples;
 use super::group::{Bench, MESSAGES_IN_FLIGHT};
-use super::load::{self, DATA_BYTES};
+use super::load::{self, DATA_BYTES, Encoding, Outcome, Puts};
 use kafka::Kafka;
 use nats::Nats;
+use npm::Npm;
 use redis::Redis;
 
 /// Records of a batch.
@@ -28,6 +35,19 @@ const BATCH: usize = 100;
 
 /// Batches that are encoded before, as many as ours.
 const BATCHES: usize = 64;
+
+/// Shards of a stream that a stand-in for Kinesis has, as many as ours.
+const SHARDS: u32 = 4;
+
+/// Until a stand-in for Kinesis is compiled.
+const WARM_UP_SECONDS: f64 = 1.5;
+
+/// Connections to a stand-in, each with a call under way. They have one thread, which two keep
+/// busy; where there are more, calls are worked on side by side and answered together, late.
+const STAND_IN_CONNECTIONS: usize = 2;
+
+/// How long a stand-in is counted, at least: a call of 500 records takes one of them half a second.
+const STAND_IN_SECONDS: f64 = 5.0;
 
 /// A server to be compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -38,6 +58,10 @@ pub(super) enum Peer {
     Nats,
     /// A Kafka broker in KRaft mode; needs Java 17 or later
     Kafka,
+    /// kinesalite; needs Node.js and npm
+    Kinesalite,
+    /// kinesis-mock; needs Node.js and npm
+    KinesisMock,
 }
 
 impl Peer {
@@ -47,6 +71,8 @@ impl Peer {
             Peer::Redis => "redis",
             Peer::Nats => "nats",
             Peer::Kafka => "kafka",
+            Peer::Kinesalite => "kinesalite",
+            Peer::KinesisMock => "kinesis-mock",
         }
     }
 }
@@ -57,6 +83,7 @@ pub(super) struct Peers {
     redis: Option<Redis>,
     nats: Option<Nats>,
     kafka: Option<Kafka>,
+    npm: Option<Npm>,
 }
 
 impl Peers {
@@ -73,6 +100,7 @@ impl Peers {
                 Peer::Redis => peers.redis = Some(Redis::find()?),
                 Peer::Nats => peers.nats = Some(Nats::find(cache)?),
                 Peer::Kafka => peers.kafka = Some(Kafka::find(cache)?),
+                Peer::Kinesalite | Peer::KinesisMock => peers.npm = Some(Npm::find(cache)?),
             }
         }
         Ok(peers)
@@ -127,6 +155,63 @@ pub(super) fn kafka(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
     let ours = bench.ours("fsync", 4, async |child| load::produce(child, puts).await)?;
     samples.load("kafka-ours", &ours);
     Ok(())
+}
+
+/// Against kinesalite.
+pub(super) fn kinesalite(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    let peer = stand_in(bench, kinesalite::start)?;
+    samples.load("kinesalite-put", &peer.put);
+    samples.load("kinesalite-get", &peer.get);
+    let ours = bench
+        .ours("fsync", SHARDS, async |child| put_and_get(child, bench.kinesis_puts()).await)?;
+    samples.load("kinesalite-ours-put", &ours.put);
+    samples.load("kinesalite-ours-get", &ours.get);
+    Ok(())
+}
+
+/// Against kinesis-mock.
+pub(super) fn kinesis_mock(bench: &Bench<'_>, samples: &mut Samples) -> Result<()> {
+    let peer = stand_in(bench, kinesis_mock::start)?;
+    samples.load("kinesis-mock-put", &peer.put);
+    samples.load("kinesis-mock-get", &peer.get);
+    let ours = bench
+        .ours("fsync", SHARDS, async |child| put_and_get(child, bench.kinesis_puts()).await)?;
+    samples.load("kinesis-mock-ours-put", &ours.put);
+    samples.load("kinesis-mock-ours-get", &ours.get);
+    Ok(())
+}
+
+/// What a server makes of the calls of an AWS SDK.
+struct PutAndGet {
+    put: Outcome,
+    get: Outcome,
+}
+
+/// A new stand-in with a stream, and what it makes of them.
+fn stand_in(
+    bench: &Bench<'_>,
+    start: impl FnOnce(&Npm, &Path) -> Result<Child>,
+) -> Result<PutAndGet> {
+    let npm = bench.peers.npm.as_ref().context("it was not asked for")?;
+    let dir = bench.data()?;
+    let child = start(npm, dir.path())?;
+    bench.runtime.block_on(async {
+        load::create_by_kinesis(&child, SHARDS).await?;
+        let connections = STAND_IN_CONNECTIONS;
+        let seconds = bench.seconds.max(STAND_IN_SECONDS);
+        put_and_get(&child, Puts { connections, seconds, ..bench.kinesis_puts() }).await
+    })
+}
+
+/// Puts in JSON, and reads what was put. Node.js compiles what is used often, so nobody counts at
+/// first.
+async fn put_and_get(child: &Child, puts: Puts) -> Result<PutAndGet> {
+    let (json, readers) = (Encoding::Json, puts.connections);
+    load::put_by_kinesis(child, json, Puts { seconds: WARM_UP_SECONDS, ..puts }).await?;
+    let put = load::put_by_kinesis(child, json, puts).await?;
+    load::get_by_kinesis(child, json, readers, WARM_UP_SECONDS).await?;
+    let get = load::get_by_kinesis(child, json, readers, puts.seconds).await?;
+    Ok(PutAndGet { put, get })
 }
 
 /// Where a command is: in `PATH`, or where Debian keeps what only root is thought to run.
