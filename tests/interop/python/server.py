@@ -11,10 +11,13 @@ STOP_SECONDS_MAX = 5
 
 
 class Server:
-    """The binary, started by `with` and stopped, or killed, at its end."""
+    """The binary, started by `with` and stopped, or killed, at its end.
 
-    def __init__(self, binary):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="anabranch-interop-"))
+    `options` are more of `serve`.
+    """
+
+    def __init__(self, binary, *options):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="anabranch-test-"))
         self.log = open(self.directory / "log", "w+b")
         self.process = subprocess.Popen(
             [
@@ -26,6 +29,7 @@ class Server:
                 "127.0.0.1:0",
                 "--admin-listen",
                 "127.0.0.1:0",
+                *options,
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

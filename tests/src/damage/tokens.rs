@@ -4,7 +4,8 @@
 use anabranch_engine::{Engine, StreamSettings};
 use anabranch_proto::v1::{GetRecordsRequest, GetShardIteratorRequest, ShardIteratorType};
 use anabranch_server::aws::arn::Owner;
-use anabranch_server::ops::{Kind, Ops, OpsOptions};
+use anabranch_server::credentials::Credentials;
+use anabranch_server::ops::{Caller, Kind, Ops, OpsOptions};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
@@ -39,6 +40,7 @@ impl Server {
             quotas: anabranch_engine::settings::QuotaProfile::Open,
             has_control_delays: false,
             request_bytes_max: 1 << 20,
+            credentials: Arc::new(Credentials::none()),
         };
         let ops = Ops::new(engine.clone(), options);
         let runtime = Builder::new_multi_thread().worker_threads(1).build();
@@ -52,13 +54,14 @@ impl Server {
             shard_iterator_type: ShardIteratorType::TrimHorizon.into(),
             ..GetShardIteratorRequest::default()
         };
-        self.ops.get_shard_iterator(request).expect("the stream is there").shard_iterator
+        let reply = self.runtime.block_on(self.ops.call(&Caller::anonymous(), request));
+        reply.expect("the stream is there").shard_iterator
     }
 
     /// How many records the token gives, or why it is refused.
     fn read(&self, token: String) -> Result<usize, Kind> {
         let request = GetRecordsRequest { shard_iterator: token, ..GetRecordsRequest::default() };
-        let page = self.runtime.block_on(self.ops.get_records(request));
+        let page = self.runtime.block_on(self.ops.call(&Caller::anonymous(), request));
         page.map(|page| page.page.records).map_err(|error| error.kind)
     }
 }

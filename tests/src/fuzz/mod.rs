@@ -17,6 +17,7 @@ pub mod mutate;
 pub mod records;
 pub mod requests;
 pub mod segment;
+pub mod signatures;
 pub mod tokens;
 
 /// A function with its name and a few inputs to begin with.
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "catalog", run: catalog::run, seeds: catalog::seeds, changes: 150 },
     Target { name: "config", run: config::run, seeds: config::seeds, changes: 2_000 },
     Target { name: "directory", run: segment::directory, seeds: segment::seeds, changes: 150 },
@@ -43,6 +44,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "put", run: requests::put, seeds: requests::put_seeds, changes: 20_000 },
     Target { name: "record", run: records::run, seeds: records::seeds, changes: 20_000 },
     Target { name: "request", run: requests::any, seeds: requests::any_seeds, changes: 10_000 },
+    Target { name: "signature", run: signatures::run, seeds: signatures::seeds, changes: 20_000 },
 ];
 
 /// Takes values from the front of an input; what is missing is zero.

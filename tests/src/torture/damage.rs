@@ -172,7 +172,7 @@ fn run_catalog_bits(plan: &Plan) -> Result<Figures> {
 fn run_truncations(plan: &Plan) -> Result<Figures> {
     // Of what was stopped cleanly any cut is plain damage. It is in the log that was killed that
     // a tail has to be told from it, byte by byte.
-    let (clean, before) = (plan.size(13, 1), plan.size(61, 1));
+    let (clean, before) = (plan.size(13, 1), plan.size(97, 1));
     let runs = [(Stop::Sealed, clean), (Stop::Clean, clean), (Stop::Killed, 1)];
     let cuts = |end: u64| (64 << 10) / end + (192 << 10) / before;
     plan.total(runs.iter().map(|(_, end)| cuts(*end)).sum());
@@ -195,7 +195,7 @@ fn run_truncations(plan: &Plan) -> Result<Figures> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run_stale(plan: &Plan) -> Result<Figures> {
-    let count = plan.size(4_000, 300_000);
+    let count = plan.size(2_500, 300_000);
     plan.total(3 * count);
     let mut figures = Figures::default();
     for stop in [Stop::Sealed, Stop::Clean, Stop::Killed] {
@@ -212,7 +212,7 @@ fn run_stale(plan: &Plan) -> Result<Figures> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every check has this shape")]
 fn run_index(plan: &Plan) -> Result<Figures> {
-    let count = plan.size(2_000, 50_000);
+    let count = plan.size(1_200, 50_000);
     plan.total(count);
     let found = index::run(plan.seed(), count, &|indexes| plan.advance(indexes));
     let mut figures = Figures::default();

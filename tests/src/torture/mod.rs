@@ -85,6 +85,7 @@ const CHECKS: &[Check] = &[
     service::GRACEFUL_STOP,
     service::LARGE,
     service::RESHARDS,
+    service::RESCALE,
     service::OVERLOAD,
     service::SMALL_MEMORY,
     service::SLOW_SUBSCRIBERS,

@@ -78,4 +78,5 @@ replays! {
     our_walker_and_prost_agree_about_every_put: "put",
     what_we_take_for_a_record_prost_takes_for_the_same: "record",
     any_request_is_read_or_refused: "request",
+    no_signature_but_the_true_one_is_taken: "signature",
 }

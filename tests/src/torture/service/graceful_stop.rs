@@ -65,7 +65,7 @@ const STREAM: &str = "deep";
 const CONSUMER: &str = "last";
 
 fn run(plan: &Plan) -> Result<Figures> {
-    let lives = plan.size(16, 400);
+    let lives = plan.size(10, 400);
     plan.total(lives);
     let mut stops = Stops {
         inspector: Inspector::new(Durability::Fsync, false, None)?,
