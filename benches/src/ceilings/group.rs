@@ -43,6 +43,21 @@ pub(super) struct Bench<'a> {
     pub(super) peers: &'a Peers,
 }
 
+/// Room on the disk: what a group puts whatever the time, and what its loads put a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disk {
+    pub(super) fixed_gib: f64,
+    pub(super) gib_per_second: f64,
+}
+
+impl Disk {
+    /// Bytes that loads of this many seconds need.
+    pub(super) fn bytes(self, seconds: f64) -> u64 {
+        let gib = self.fixed_gib + self.gib_per_second * seconds;
+        (gib * f64::from(1 << 30)) as u64
+    }
+}
+
 /// A part of a round.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -50,8 +65,8 @@ pub(super) struct Group {
     pub(super) about: &'static str,
     /// Measured in the last round alone, because it takes long and hardly varies.
     pub(super) is_once: bool,
-    /// GiB on the disk at a time, at most.
-    pub(super) disk_gib: u64,
+    /// What it takes on the disk at a time, at most.
+    pub(super) disk: Disk,
     pub(super) run: fn(&Bench<'_>, &mut Samples) -> Result<()>,
 }
 
@@ -71,7 +86,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group::of("space", "what records take on the disk", space),
     Group {
         is_once: true,
-        disk_gib: 14,
+        disk: Disk { fixed_gib: 14.0, gib_per_second: 0.0 },
         ..Group::of(
             "memory",
             "10 GiB and 100 subscribers, 10,000 shards; in the last round",
@@ -99,7 +114,9 @@ impl Group {
         about: &'static str,
         run: fn(&Bench<'_>, &mut Samples) -> Result<()>,
     ) -> Group {
-        Group { name, about, is_once: false, disk_gib: 8, run }
+        // A million records to replay and the files made ahead, and loads of up to 4 GiB/s.
+        let disk = Disk { fixed_gib: 2.0, gib_per_second: 4.0 };
+        Group { name, about, is_once: false, disk, run }
     }
 }
 

@@ -144,12 +144,14 @@ fn measure(arguments: &Arguments) -> Result<bool> {
     ensure!(arguments.seconds > 0.0 && arguments.seconds <= 60.0, "--seconds is 60 at most");
     std::fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
-    let needed_gib = groups.iter().map(|group| group.disk_gib).max().unwrap_or(0);
+    let needed = groups.iter().map(|group| group.disk.bytes(arguments.seconds)).max();
+    let needed = needed.unwrap_or(0);
     let disk = rustix::fs::statvfs(&arguments.dir)?;
     ensure!(
-        disk.f_bavail * disk.f_frsize >= needed_gib << 30,
-        "{} has less than {needed_gib} GiB free; choose another place with --dir",
-        arguments.dir.display()
+        disk.f_bavail * disk.f_frsize >= needed,
+        "{} has less than {:.1} GiB free; choose another place with --dir",
+        arguments.dir.display(),
+        needed as f64 / f64::from(1 << 30)
     );
     let peers = Peers::find(&arguments.peer, &arguments.peer_dir)?;
     let dir = guard::swept_dir(&arguments.dir)?;

@@ -136,7 +136,8 @@ async fn an_unknown_shard_and_an_unknown_consumer_are_not_found() {
         shard_id: "shard-x".to_owned(),
         ..iterator_request("orders", 0, Type::Latest)
     };
-    assert_eq!(refused(stub.get_shard_iterator(request).await).summary(), invalid("shard_id"));
+    // What is no shard's name is nobody's: the service says so too.
+    assert_eq!(refused(stub.get_shard_iterator(request).await).summary(), NOT_FOUND);
     machine.stop().await;
 }
 
