@@ -30,6 +30,7 @@ use tonic::{Response, Status};
 use crate::consumer::ReaderBuilder;
 use crate::dialer::Dialer;
 use crate::error::{Error, Result};
+use crate::identity::Identity;
 use crate::producer::ProducerBuilder;
 use crate::retry::{Retry, RetryPolicy};
 use crate::trust::Trust;
@@ -77,6 +78,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     retry: RetryPolicy,
     trust: Trust,
+    identity: Option<Identity>,
     credentials: Option<(String, String)>,
 }
 
@@ -119,6 +121,14 @@ impl ClientBuilder {
         self
     }
 
+    /// A certificate to show to a server at `https://`, which may know us by it. An access key, where
+    /// there is one too, goes before it. A server at `http://` is shown none.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// Connects.
     pub async fn build(self) -> Result<Client> {
         let token = match &self.credentials {
@@ -132,7 +142,7 @@ impl ClientBuilder {
         };
         let tls = match url.split_once("://") {
             Some(("http", _)) => None,
-            Some(("https", _)) => Some(self.trust.config()?),
+            Some(("https", _)) => Some(self.trust.config(self.identity.as_ref())?),
             _ => {
                 let why = format!("{url}: only http:// and https:// addresses are understood");
                 return Err(Error::invalid("server", why));
@@ -180,6 +190,7 @@ impl Client {
             connect_timeout: Duration::from_secs(5),
             retry: RetryPolicy::default(),
             trust: Trust::default(),
+            identity: None,
             credentials: None,
         }
     }

@@ -47,6 +47,7 @@ mod dialer;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod identity;
 pub mod producer;
 pub mod retry;
 pub mod trust;
@@ -56,6 +57,7 @@ pub use anabranch_proto::v1;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{Batch, Damage, Item, Position, Reader, ReaderBuilder, ShardEnd};
 pub use error::{DataLoss, Error, Result};
+pub use identity::Identity;
 pub use producer::{BatchTicket, Placed, Producer, ProducerBuilder, ProducerStats, Record, Ticket};
 pub use retry::{Backoff, RetryPolicy};
 pub use trust::{Fingerprint, Trust};

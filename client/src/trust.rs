@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error as ThisError;
 
 use crate::error::{Error, Result};
+use crate::identity::Identity;
 
 /// Bytes of a file of certificates. A system's whole bundle has a quarter of a MiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -98,8 +99,8 @@ pub(crate) struct Untrusted {
 }
 
 impl Trust {
-    /// How to shake hands with a server that is trusted so.
-    pub(crate) fn config(&self) -> Result<ClientConfig> {
+    /// How to shake hands with a server that is trusted so, as somebody or as nobody.
+    pub(crate) fn config(&self, identity: Option<&Identity>) -> Result<ClientConfig> {
         let provider = Arc::new(ring::default_provider());
         let authorities = match self {
             Trust::System => Some(of_system()?),
@@ -119,12 +120,20 @@ impl Trust {
             (_, None) => unreachable!("there are authorities unless there is a fingerprint"),
         };
         let verifier = Verifier { judge, provider: provider.clone() };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring has the suites of TLS 1.2 and 1.3")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.load()?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| Error::invalid("tls_client_key", error.to_string()))?
+            }
+        };
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
@@ -258,7 +267,7 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_refused_by_its_name() {
         let refused = |path: &str| {
-            let config = Trust::Authorities(path.into()).config();
+            let config = Trust::Authorities(path.into()).config(None);
             config.err().unwrap().to_string()
         };
         assert!(refused("/no/such.pem").starts_with("/no/such.pem: "));

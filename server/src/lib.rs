@@ -24,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod dispatch;
+pub mod fingerprint;
 pub mod grpc;
 pub mod kinesis;
 pub mod metrics;

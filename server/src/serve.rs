@@ -34,9 +34,10 @@ use crate::aws::arn::Owner;
 use crate::config::{Config, ControlDelays, NewStream, TlsSource};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::dispatch::Dispatch;
+use crate::fingerprint::Fingerprint;
 use crate::grpc;
 use crate::kinesis;
-use crate::net::{self, BindError, Fingerprint, OpenPort, Port, Tls, TlsError};
+use crate::net::{self, BindError, Clients, OpenPort, Port, Tls, TlsError};
 use crate::ops::{Ops, OpsOptions};
 
 /// Time for calls to end after a shutdown has begun. With what the engine needs to finish its
@@ -257,13 +258,22 @@ async fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, TlsError> {
     let Some(TlsSource::Files { certificate, key }) = config.tls.clone() else {
         return Ok(None);
     };
-    blocking(move || Tls::load(certificate, key)).await.map(|tls| Some(Arc::new(tls)))
+    let clients = clients(config);
+    blocking(move || Tls::load(certificate, key, clients)).await.map(|tls| Some(Arc::new(tls)))
 }
 
 /// Takes the certificate of the data directory, or makes one.
 async fn make_tls(config: &Config) -> Result<Arc<Tls>, TlsError> {
-    let (data, listen) = (config.data.clone(), config.listen.ip());
-    blocking(move || net::self_signed(&data, listen)).await.map(Arc::new)
+    let (data, listen, clients) = (config.data.clone(), config.listen.ip(), clients(config));
+    blocking(move || net::self_signed(&data, listen, clients)).await.map(Arc::new)
+}
+
+/// Certificates are asked for where somebody can be known by one.
+fn clients(config: &Config) -> Clients {
+    match config.credentials {
+        Some(_) => Clients::MayShowCertificate,
+        None => Clients::Anonymous,
+    }
 }
 
 /// Opens the data directory, which recovers it, and makes the streams asked for.

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use tonic::Code;
+
 use super::{FAILED, UNREACHABLE, USAGE};
 use crate::error::Error;
 
@@ -64,9 +66,16 @@ impl From<Error> for Failure {
             },
             Error::OutcomeUnknown { cause } => Failure::from(*cause),
             Error::InvalidArgument { field: Some(field), message }
-                if field == "server" || field == "tls_ca" =>
+                if field == "server" || field.starts_with("tls_") =>
             {
                 Failure::usage(message)
+            }
+            Error::Other(status) if status.code() == Code::Unauthenticated => {
+                Failure::new(format!(
+                    "{}; sign in with ANABRANCH_ACCESS_KEY and ANABRANCH_SECRET_KEY, or with a \
+                     certificate that the server knows (--tls-client-cert)",
+                    status.message()
+                ))
             }
             error => Failure::new(error.to_string()),
         }

@@ -26,6 +26,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
 use crate::client::Client;
+use crate::identity::Identity;
 use crate::retry::RetryPolicy;
 use crate::trust::{Fingerprint, Trust};
 use failure::Failure;
@@ -64,6 +65,8 @@ pub struct Global {
     pub server: String,
     /// Whose word counts for its certificate.
     pub trust: Trust,
+    /// The certificate that it is shown.
+    pub identity: Option<Identity>,
     /// How the result is printed.
     pub output: OutputFormat,
 }
@@ -96,6 +99,26 @@ struct GlobalFlags {
     )]
     tls_fingerprint: Option<Fingerprint>,
 
+    /// PEM file with a certificate to sign in with at https://
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ANABRANCH_TLS_CLIENT_CERT",
+        requires = "tls_client_key"
+    )]
+    tls_client_cert: Option<PathBuf>,
+
+    /// PEM file with the key of that certificate
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ANABRANCH_TLS_CLIENT_KEY",
+        requires = "tls_client_cert"
+    )]
+    tls_client_key: Option<PathBuf>,
+
     /// How to print results
     #[arg(
         long,
@@ -119,7 +142,9 @@ impl From<GlobalFlags> for Global {
             (None, Some(file)) => Trust::Authorities(file),
             (None, None) => Trust::System,
         };
-        Global { server: flags.server, trust, output }
+        let identity = flags.tls_client_cert.zip(flags.tls_client_key);
+        let identity = identity.map(|(certificate, key)| Identity { certificate, key });
+        Global { server: flags.server, trust, identity, output }
     }
 }
 
@@ -177,10 +202,13 @@ pub async fn run(command: ClientCommand, global: Global) -> i32 {
 
 /// Connects, or says at once that there is no server.
 async fn connect(global: &Global) -> Result<Client, Failure> {
-    let client = Client::builder(&global.server)
+    let mut client = Client::builder(&global.server)
         .connect_timeout(Duration::from_secs(5))
         .trust(global.trust.clone())
         .retry(RetryPolicy::for_at_most(PATIENCE));
+    if let Some(identity) = &global.identity {
+        client = client.identity(identity.clone());
+    }
     let client = client.build().await?;
     if client.is_secret_exposed() {
         let server = client.server();

@@ -424,6 +424,7 @@ mod tests {
         let global = Global {
             server: client.server().to_string(),
             trust: crate::Trust::default(),
+            identity: None,
             output: OutputFormat::default(),
         };
         put.report(end, "s", &global)

@@ -312,6 +312,7 @@ mod tests {
         let global = Global {
             server: "http://127.0.0.1:1".to_owned(),
             trust: crate::Trust::default(),
+            identity: None,
             output: OutputFormat::Table,
         };
         let failure = run(line.tail, &global).await.unwrap_err();

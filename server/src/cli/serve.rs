@@ -21,7 +21,7 @@ use super::config::SettingsArguments;
 use super::style::{self, Style};
 use super::{FAILED, USAGE, VERSION, fail, logging};
 use crate::config::{Config, Durability};
-use crate::net::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::ready_line::ReadyLine;
 use crate::serve::{RunningServer, StartError, start};
 

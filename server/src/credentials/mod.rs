@@ -4,9 +4,9 @@
 //! that have begun go on as whoever began them, the next ones ask the new table. A file that cannot
 //! be read then leaves the old table in force.
 //!
-//! There are two ways to sign in. The Kinesis API has signatures, [`Credentials::of_signature`]; gRPC
-//! sends access key and secret as a token, [`Credentials::of_token`]. While there is no file, a
-//! signature must only look like one, no token is needed, and everybody is nobody in particular.
+//! The Kinesis API has signatures, [`Credentials::of_signature`]; gRPC sends access key and secret as
+//! a token, or shows a certificate, [`Credentials::of_connection`]. While there is no file, a
+//! signature must only look like one, nothing else is needed, and everybody is nobody in particular.
 //! What somebody who has signed in may do is not decided here.
 
 mod error;
@@ -30,6 +30,7 @@ pub use self::error::CredentialsError;
 pub use self::secret::Secret;
 use crate::aws::policy::Policy;
 use crate::aws::sigv4::{AuthError, Authorization, SignedRequest, SigningKeys};
+use crate::fingerprint::Fingerprint;
 
 /// The service that requests are signed for.
 const SERVICE: &str = "kinesis";
@@ -43,7 +44,22 @@ pub struct Credential {
     pub name: String,
     /// What they may do.
     pub policies: Vec<Policy>,
+}
+
+/// What somebody signs in with who has an access key.
+#[derive(Clone, Debug)]
+struct AccessKey {
     secret: Secret,
+    credential: Arc<Credential>,
+}
+
+/// What a file says.
+#[derive(Default, Debug)]
+struct Entries {
+    by_access_key: HashMap<String, AccessKey>,
+    by_certificate: HashMap<Fingerprint, Arc<Credential>>,
+    /// Credentials.
+    count: usize,
 }
 
 /// Everybody who may sign in.
@@ -53,9 +69,9 @@ pub struct Credentials {
     table: RwLock<Option<Arc<Table>>>,
 }
 
-/// What a file says, by access key, and what was derived from its secrets.
+/// What a file says, and what was derived from its secrets.
 struct Table {
-    by_access_key: HashMap<String, Arc<Credential>>,
+    entries: Entries,
     keys: SigningKeys,
 }
 
@@ -81,7 +97,7 @@ impl Credentials {
     pub fn reload(&self) -> Result<usize, CredentialsError> {
         let Some(path) = &self.path else { return Ok(0) };
         let table = Table::new(file::read(path)?);
-        let count = table.by_access_key.len();
+        let count = table.entries.count;
         *self.table.write() = Some(Arc::new(table));
         Ok(count)
     }
@@ -98,31 +114,40 @@ impl Credentials {
         let authorization = Authorization::parse(&parts.headers, query)?;
         let Some(table) = self.table() else { return Ok(None) };
         let request = SignedRequest::new(parts, Sha256::digest(body).into());
-        let credential = table.by_access_key.get(authorization.access_key());
-        let secret_of = |_: &str| credential.map(|credential| credential.secret.expose());
+        let key = table.entries.by_access_key.get(authorization.access_key());
+        let secret_of = |_: &str| key.map(|key| key.secret.expose());
         authorization.verify(&request, SERVICE, now_ms, secret_of, &table.keys)?;
         if parts.headers.contains_key(SECURITY_TOKEN) {
             return Err(AuthError::UnrecognizedClient);
         }
-        Ok(credential.cloned())
+        Ok(key.map(|key| Arc::clone(&key.credential)))
     }
 
-    /// Whose token `authorization: Bearer ACCESS_KEY:SECRET` is. `None` where there are no
-    /// credentials.
-    pub fn of_token(&self, headers: &HeaderMap) -> Result<Option<Arc<Credential>>, AuthError> {
+    /// Whose token `authorization: Bearer ACCESS_KEY:SECRET` is, or else whose certificate was shown
+    /// when the connection was made. `None` where there are no credentials.
+    pub fn of_connection(
+        &self,
+        headers: &HeaderMap,
+        shown: Option<&Fingerprint>,
+    ) -> Result<Option<Arc<Credential>>, AuthError> {
         let Some(table) = self.table() else { return Ok(None) };
         let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(AuthError::MissingAuthenticationToken);
+        let value = match (values.next(), values.next(), shown) {
+            (Some(value), None, _) => value,
+            (None, None, Some(shown)) => {
+                let credential = table.entries.by_certificate.get(shown);
+                return credential.cloned().map(Some).ok_or(AuthError::UnrecognizedClient);
+            }
+            _ => return Err(AuthError::MissingAuthenticationToken),
         };
         let token = value.to_str().ok().and_then(|text| {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.split_once(':')).flatten()
         });
         let (access_key, secret) = token.ok_or(AuthError::MissingAuthenticationToken)?;
-        let credential = table.by_access_key.get(access_key);
-        let credential = credential.filter(|credential| credential.secret.is(secret));
-        credential.cloned().map(Some).ok_or(AuthError::UnrecognizedClient)
+        let key = table.entries.by_access_key.get(access_key);
+        let key = key.filter(|key| key.secret.is(secret)).ok_or(AuthError::UnrecognizedClient)?;
+        Ok(Some(Arc::clone(&key.credential)))
     }
 
     fn table(&self) -> Option<Arc<Table>> {
@@ -137,7 +162,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Table {
-    fn new(by_access_key: HashMap<String, Arc<Credential>>) -> Self {
-        Table { by_access_key, keys: SigningKeys::default() }
+    fn new(entries: Entries) -> Self {
+        Table { entries, keys: SigningKeys::default() }
     }
 }

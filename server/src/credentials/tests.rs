@@ -39,6 +39,14 @@ fn written(directory: &Path, mode: u32, text: &str) -> PathBuf {
     path
 }
 
+/// Whose token it is, without a certificate.
+fn of_token(
+    credentials: &Credentials,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Credential>>, AuthError> {
+    credentials.of_connection(headers, None)
+}
+
 fn with_token(token: &str) -> HeaderMap {
     let request = Request::builder().header(AUTHORIZATION, token).body(()).unwrap();
     request.into_parts().0.headers
@@ -49,23 +57,45 @@ fn a_token_is_known_by_key_and_secret() {
     let directory = tempfile::tempdir().unwrap();
     let credentials = Credentials::open(&written(directory.path(), 0o600, &text())).unwrap();
     assert!(credentials.exist());
-    let known = credentials.of_token(&with_token(&format!("Bearer AKWRITER:{SECRET}"))).unwrap();
+    let known = of_token(&credentials, &with_token(&format!("Bearer AKWRITER:{SECRET}"))).unwrap();
     assert_eq!(known.unwrap().name, "writer");
     for token in [
         format!("Bearer AKWRITER:{}", &SECRET[1..]),
         format!("Bearer AKWRITERS:{SECRET}"),
         "Bearer AKWRITER:".to_owned(),
     ] {
-        let refused = credentials.of_token(&with_token(&token)).unwrap_err();
+        let refused = of_token(&credentials, &with_token(&token)).unwrap_err();
         assert_eq!(refused, AuthError::UnrecognizedClient, "{token}");
     }
     for token in ["Bearer AKWRITER", &format!("Basic AKWRITER:{SECRET}"), "Bearer"] {
-        let refused = credentials.of_token(&with_token(token)).unwrap_err();
+        let refused = of_token(&credentials, &with_token(token)).unwrap_err();
         assert_eq!(refused, AuthError::MissingAuthenticationToken, "{token}");
     }
-    let refused = credentials.of_token(&HeaderMap::new()).unwrap_err();
+    let refused = of_token(&credentials, &HeaderMap::new()).unwrap_err();
     assert_eq!(refused, AuthError::MissingAuthenticationToken);
-    assert!(Credentials::none().of_token(&HeaderMap::new()).unwrap().is_none());
+    assert!(of_token(&Credentials::none(), &HeaderMap::new()).unwrap().is_none());
+}
+
+#[test]
+fn a_certificate_is_known_by_its_fingerprint_and_a_token_goes_before_it() {
+    let shown = Fingerprint::of(b"a certificate");
+    let by_certificate =
+        format!("{}[[credential]]\nname = 'reader'\ncertificates = ['{shown}']\n", text());
+    let credentials = of_text(&by_certificate);
+    let nothing = HeaderMap::new();
+    let known = credentials.of_connection(&nothing, Some(&shown)).unwrap().unwrap();
+    assert_eq!(known.name, "reader");
+    let token = with_token(&format!("Bearer AKWRITER:{SECRET}"));
+    let known = credentials.of_connection(&token, Some(&shown)).unwrap().unwrap();
+    assert_eq!(known.name, "writer");
+    let wrong = with_token("Bearer AKWRITER:0123456789abcdef");
+    let refused = credentials.of_connection(&wrong, Some(&shown)).unwrap_err();
+    assert_eq!(refused, AuthError::UnrecognizedClient, "a wrong token is not made up for");
+    let other = Fingerprint::of(b"another");
+    let refused = credentials.of_connection(&nothing, Some(&other)).unwrap_err();
+    assert_eq!(refused, AuthError::UnrecognizedClient);
+    let anybody = Credentials::none().of_connection(&nothing, Some(&shown)).unwrap();
+    assert!(anybody.is_none());
 }
 
 #[test]
@@ -83,10 +113,10 @@ fn a_file_that_is_malformed_leaves_the_old_table_in_force() {
     let token = with_token(&format!("Bearer AKWRITER:{SECRET}"));
     written(directory.path(), 0o600, "[[credential]]\nname = 'writer'\n");
     assert!(credentials.reload().is_err());
-    assert!(credentials.of_token(&token).is_ok());
+    assert!(of_token(&credentials, &token).is_ok());
     written(directory.path(), 0o600, &text().replace("AKWRITER", "AKOTHER"));
     assert_eq!(credentials.reload().unwrap(), 1);
-    assert!(credentials.of_token(&token).is_err());
+    assert!(of_token(&credentials, &token).is_err());
 }
 
 #[test]
@@ -103,6 +133,9 @@ fn mistakes_are_named_and_no_value_is_shown() {
         ("policies = [", "policies = [[], ", "policy 1"),
         ("[[credential]]", "[[credentials]]", "unknown key `credentials`"),
         ("name = 'writer'", "name = ", "line 2 is not TOML"),
+        ("access_key = 'AKWRITER'", "", "access_key is missing"),
+        ("secret = ", "certificates = []\n# ", "secret is missing"),
+        ("policies = [", "certificates = ['AB:CD']\npolicies = [", "certificate 1 is no SHA-256"),
     ] {
         let refused = file::parse(&text().replace(from, to)).unwrap_err();
         assert!(refused.contains(named), "{to}: {refused}");

@@ -19,6 +19,7 @@ use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
 use super::{produce, reply, request, subscribe, unary};
+use crate::fingerprint::Fingerprint;
 use crate::metrics::Operation;
 use crate::ops::{Caller, Kind, OpError, Ops};
 
@@ -76,13 +77,16 @@ impl Routes {
         // Health is asked by those who start and stop servers, and tells nothing else.
         let caller = match service {
             "grpc.health.v1.Health" => Caller::anonymous(),
-            _ => match self.ops.credentials().of_token(request.headers()) {
-                Ok(credential) => Caller::from(credential),
-                Err(error) => {
-                    let error = OpError::new(Kind::Unauthenticated, error.to_string());
-                    return reply::refused(super::status::status(&error));
+            _ => {
+                let shown = request.extensions().get::<Fingerprint>();
+                match self.ops.credentials().of_connection(request.headers(), shown) {
+                    Ok(credential) => Caller::from(credential),
+                    Err(error) => {
+                        let error = OpError::new(Kind::Unauthenticated, error.to_string());
+                        return reply::refused(super::status::status(&error));
+                    }
                 }
-            },
+            }
         };
         let inner = match service {
             STREAMS => {

@@ -28,6 +28,7 @@ use super::patient::Patient;
 use super::refusal;
 use super::tls::Tls;
 use super::transport::Transport;
+use crate::fingerprint::Fingerprint;
 
 /// The first byte of a TLS record that begins a handshake.
 const HANDSHAKE: u8 = 0x16;
@@ -54,7 +55,8 @@ impl Rules {
     }
 }
 
-/// Serves `stream` until the peer ends it, or `stop` says so and what runs is finished.
+/// Serves `stream` until the peer ends it, or `stop` says so and what runs is finished. A request
+/// has the [`Fingerprint`] of the certificate that the peer has shown, if any, as an extension.
 pub(super) async fn serve<S, B>(
     rules: &Rules,
     stream: TcpStream,
@@ -78,10 +80,14 @@ where
     let Some(transport) = greeted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
         return Ok(());
     };
+    let shown = transport.certificate_shown();
     let exchanges = Arc::new(Exchanges::default());
     let io = TokioIo::new(Patient::new(transport, exchanges.clone(), deadline));
-    let counted = service_fn(move |request| {
+    let counted = service_fn(move |mut request: Request<Incoming>| {
         let exchange = Exchanges::begin(&exchanges);
+        if let Some(shown) = shown {
+            request.extensions_mut().insert::<Fingerprint>(shown);
+        }
         let reply = service.call(request);
         async move { reply.await.map(|reply| reply.map(|body| exchange.lasts_as_long_as(body))) }
     });

@@ -12,6 +12,7 @@
 //! long a peer may keep us waiting is the business of `patient` for whole connections, and of
 //! [`PacedBody`] for the body of a request, which a door puts around what it reads.
 
+mod any_certificate;
 mod connection;
 mod exchanges;
 mod limits;
@@ -26,7 +27,7 @@ mod transport;
 pub use self::pace::{Pace, PacedBody, TooSlow};
 pub use self::port::{BindError, OpenPort, Port};
 pub use self::self_signed::self_signed;
-pub use self::tls::{Fingerprint, Tls, TlsError};
+pub use self::tls::{Clients, Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

@@ -23,14 +23,14 @@ use rustls::server::ParsedCertificate;
 use tempfile::NamedTempFile;
 use tracing::{info, warn};
 
-use super::tls::{Tls, TlsError};
+use super::tls::{Clients, Tls, TlsError};
 
 const KEY_FILE: &str = "tls-auto.key";
 const CERTIFICATE_FILE: &str = "tls-auto.crt";
 
 /// Takes the certificate that stands in `data`, or makes one that names this machine and
 /// `listen`. Waits for the disk.
-pub fn self_signed(data: &Path, listen: IpAddr) -> Result<Tls, TlsError> {
+pub fn self_signed(data: &Path, listen: IpAddr, clients: Clients) -> Result<Tls, TlsError> {
     let (key_path, certificate_path) = (data.join(KEY_FILE), data.join(CERTIFICATE_FILE));
     let names = names(listen);
     if !key_path.exists() {
@@ -45,7 +45,7 @@ pub fn self_signed(data: &Path, listen: IpAddr) -> Result<Tls, TlsError> {
         write(data, &certificate_path, 0o644, &certificate)?;
         info!(file = %certificate_path.display(), "a certificate has been made");
     }
-    let tls = Tls::load(certificate_path, key_path)?;
+    let tls = Tls::load(certificate_path, key_path, clients)?;
     for name in names.iter().filter(|name| !is_named(&tls, name)) {
         warn!(
             name,
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_certificate_names_this_machine_and_survives_restarts() {
         let directory = tempfile::tempdir().unwrap();
-        let tls = self_signed(directory.path(), LISTEN).unwrap();
+        let tls = self_signed(directory.path(), LISTEN, Clients::Anonymous).unwrap();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         for name in ["localhost", "127.0.0.1", "::1", "192.0.2.7", &host] {
             assert!(is_named(&tls, name), "{name}");
@@ -138,7 +138,11 @@ mod tests {
         assert_eq!(mode(&directory.path().join(KEY_FILE)), 0o600);
         assert_eq!(mode(&directory.path().join(CERTIFICATE_FILE)), 0o644);
         // Even where the address is another one: clients know the fingerprint.
-        let again = self_signed(directory.path(), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+        let again = self_signed(
+            directory.path(),
+            IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+            Clients::Anonymous,
+        );
         assert_eq!(again.unwrap().fingerprint(), tls.fingerprint());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
     }
@@ -146,13 +150,17 @@ mod tests {
     #[test]
     fn what_a_crash_left_out_is_made_and_what_is_of_no_use_is_made_again() {
         let directory = tempfile::tempdir().unwrap();
-        let first = self_signed(directory.path(), LISTEN).unwrap().fingerprint();
+        let first =
+            self_signed(directory.path(), LISTEN, Clients::Anonymous).unwrap().fingerprint();
         let key = std::fs::read(directory.path().join(KEY_FILE)).unwrap();
         std::fs::remove_file(directory.path().join(CERTIFICATE_FILE)).unwrap();
-        self_signed(directory.path(), LISTEN).unwrap();
+        self_signed(directory.path(), LISTEN, Clients::Anonymous).unwrap();
         assert_eq!(std::fs::read(directory.path().join(KEY_FILE)).unwrap(), key);
         std::fs::remove_file(directory.path().join(KEY_FILE)).unwrap();
-        assert_ne!(self_signed(directory.path(), LISTEN).unwrap().fingerprint(), first);
+        assert_ne!(
+            self_signed(directory.path(), LISTEN, Clients::Anonymous).unwrap().fingerprint(),
+            first
+        );
     }
 
     #[test]

@@ -15,9 +15,11 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
+
+use super::any_certificate::AnyCertificate;
+use crate::fingerprint::Fingerprint;
 
 /// Bytes of a PEM file: a chain of a hundred certificates, and then some.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -72,30 +74,21 @@ pub enum TlsError {
     Make(#[from] rcgen::Error),
 }
 
-/// The SHA-256 of a certificate, by which a client may know it: 32 bytes, shown as openssl does.
+/// What is asked of clients in a handshake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    fn of(certificate: &CertificateDer<'_>) -> Self {
-        Self(Sha256::digest(certificate).into())
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            let colon = if index == 0 { "" } else { ":" };
-            write!(f, "{colon}{byte:02X}")?;
-        }
-        Ok(())
-    }
+pub enum Clients {
+    /// Nothing.
+    Anonymous,
+    /// To show a certificate, if they have one. Whose it is, and whether that is anybody, is for
+    /// those to say who know the credentials.
+    MayShowCertificate,
 }
 
 /// A certificate with its key, ready for handshakes.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
+    clients: Clients,
     loaded: RwLock<Loaded>,
 }
 
@@ -115,15 +108,15 @@ struct Loaded {
 
 impl Tls {
     /// Reads a chain of certificates, the server's own first, and its key. Waits for the disk.
-    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
-        let loaded = RwLock::new(load(&certificate, &key)?);
-        Ok(Self { certificate, key, loaded })
+    pub fn load(certificate: PathBuf, key: PathBuf, clients: Clients) -> Result<Self, TlsError> {
+        let loaded = RwLock::new(load(&certificate, &key, clients)?);
+        Ok(Self { certificate, key, clients, loaded })
     }
 
     /// Reads both files again; if they are of no use, everything stays as it was. Waits for the
     /// disk.
     pub fn reload(&self) -> Result<Fingerprint, TlsError> {
-        let loaded = load(&self.certificate, &self.key)?;
+        let loaded = load(&self.certificate, &self.key, self.clients)?;
         let fingerprint = Fingerprint::of(&loaded.leaf);
         *self.loaded.write() = loaded;
         Ok(fingerprint)
@@ -150,7 +143,7 @@ impl Tls {
     }
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
+fn load(certificate: &Path, key: &Path, clients: Clients) -> Result<Loaded, TlsError> {
     let malformed = |path: &Path, wanted, message: String| TlsError::Malformed {
         path: path.to_owned(),
         wanted,
@@ -169,12 +162,17 @@ fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
         key: key.to_owned(),
         source,
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+    let provider = Arc::new(default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)
         .map_err(unusable)?;
+    let builder = match clients {
+        Clients::Anonymous => builder.with_no_client_auth(),
+        Clients::MayShowCertificate => {
+            builder.with_client_cert_verifier(Arc::new(AnyCertificate::new(provider)))
+        }
+    };
+    let mut config = builder.with_single_cert(chain, private_key).map_err(unusable)?;
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
     Ok(Loaded { config: Arc::new(config), leaf })
 }
@@ -213,7 +211,9 @@ mod tests {
     #[test]
     fn what_is_of_no_use_is_refused_with_its_file() {
         let directory = tempfile::tempdir().unwrap();
-        let refused = |(certificate, key)| Tls::load(certificate, key).err().unwrap().to_string();
+        let refused = |(certificate, key)| {
+            Tls::load(certificate, key, Clients::Anonymous).err().unwrap().to_string()
+        };
         let (certificate, key) = files(directory.path(), 1, false);
         let text = refused((certificate.clone(), key.clone()));
         assert!(text.contains("1.crt") && text.contains("1.key"), "{text}");
@@ -232,7 +232,7 @@ mod tests {
     fn a_broken_file_leaves_the_old_certificate_in_force() {
         let directory = tempfile::tempdir().unwrap();
         let (certificate, key) = files(directory.path(), 1, true);
-        let tls = Tls::load(certificate.clone(), key.clone()).unwrap();
+        let tls = Tls::load(certificate.clone(), key.clone(), Clients::Anonymous).unwrap();
         let first = tls.fingerprint();
         let (new_certificate, new_key) = files(directory.path(), 2, true);
         std::fs::copy(new_certificate, &certificate).unwrap();
@@ -243,12 +243,5 @@ mod tests {
         let second = tls.reload().unwrap();
         assert_ne!(second, first);
         assert_eq!(tls.fingerprint(), second);
-    }
-
-    #[test]
-    fn a_fingerprint_reads_as_openssl_shows_it() {
-        let text = Fingerprint::of(&CertificateDer::from(b"abc".to_vec())).to_string();
-        assert!(text.starts_with("BA:78:16:BF:") && text.ends_with(":15:AD"), "{text}");
-        assert_eq!(text.len(), 95);
     }
 }

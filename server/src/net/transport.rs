@@ -8,12 +8,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::fingerprint::Fingerprint;
+
 /// A connection in plaintext or within TLS.
 #[derive(Debug)]
 pub(super) enum Transport {
     Plain(TcpStream),
     /// Boxed: it is some ten times as large.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// The certificate whose key the peer has proved to have, if it has shown one.
+    pub(super) fn certificate_shown(&self) -> Option<Fingerprint> {
+        let Transport::Tls(stream) = self else { return None };
+        let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(Fingerprint::of(certificate))
+    }
 }
 
 macro_rules! either {

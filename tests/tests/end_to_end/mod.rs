@@ -116,6 +116,7 @@ mod requests;
 mod resharding;
 mod round_trip;
 mod rpc;
+mod signing_in;
 mod streams;
 mod surroundings;
 mod tools;

@@ -55,6 +55,7 @@ async fn a_stream_lives_from_create_to_delete() {
     let global = Global {
         server: client.server().to_string(),
         trust: crate::Trust::default(),
+        identity: None,
         output: OutputFormat::default(),
     };
     let again = "create s --shards 2";

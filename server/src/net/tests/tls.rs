@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::super::{Tls, self_signed};
+use super::super::{Clients, Tls, self_signed};
 use super::*;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn tls() -> (TempDir, Arc<Tls>) {
     let directory = tempfile::tempdir().unwrap();
-    let tls = self_signed(directory.path(), LOOPBACK).unwrap();
+    let tls = self_signed(directory.path(), LOOPBACK, Clients::Anonymous).unwrap();
     (directory, Arc::new(tls))
 }
 
@@ -74,7 +74,7 @@ async fn a_new_certificate_is_for_new_connections() {
     for file in std::fs::read_dir(directory.path()).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
-    self_signed(directory.path(), LOOPBACK).unwrap();
+    self_signed(directory.path(), LOOPBACK, Clients::Anonymous).unwrap();
     assert_ne!(tls.reload().unwrap(), first);
     old.write_all(GET).await.unwrap();
     read_hello(&mut old).await;

@@ -47,7 +47,7 @@ fn people() -> Credentials {
 fn of(fixture: &Fixture, name: &str) -> Caller {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {name}:{SECRET}").parse().unwrap());
-    fixture.ops.credentials().of_token(&headers).unwrap().into()
+    fixture.ops.credentials().of_connection(&headers, None).unwrap().into()
 }
 
 fn put_record(stream: &str) -> v1::PutRecordRequest {
