@@ -2,4 +2,4 @@
 set -euo pipefail
 
 exec "$CARGO_TARGET_DIR/ci/compat-python/bin/python" -B \
-    tests/compat/run --binary "$CARGO_TARGET_DIR/release/anabranch" python javascript
+    tests/compat/run --binary "$CARGO_TARGET_DIR/release/anabranch" python javascript java

@@ -86,7 +86,9 @@ prepare() {
                 python_venv
                 command_of node nodejs
                 command_of npm npm
-                tests/compat/run --prepare python javascript
+                command_of javac default-jdk-headless
+                command_of mvn maven
+                tests/compat/run --prepare python javascript java
                 ;;
             *) ;;
         esac
