@@ -58,7 +58,8 @@ pub fn put_exception(encoding: Encoding, exception: &str, message: &str, out: &m
     put_frame(&headers, out, |out| encoding.write(&members, out));
 }
 
-/// The media type of payloads: in an event stream JSON goes by its plain name.
+/// The media type of payloads: in an event stream JSON goes by its plain name. The SDK for Java, which
+/// sends CBOR otherwise, asks for its subscriptions in JSON; what is asked for in CBOR gets CBOR.
 fn payload_type(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::Json => "application/json",
