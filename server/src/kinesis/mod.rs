@@ -33,3 +33,4 @@ pub mod value;
 mod tests;
 
 pub use door::Door;
+pub use put_records::Call as PutCall;

@@ -40,9 +40,9 @@ const DATA_BYTES_MAX: usize = 10 << 20;
 /// Bytes of a reply's entry in either encoding, and some to spare.
 const RESULT_BYTES: usize = 128;
 
-/// A call as it is read.
+/// A call as it is read. Two are the same that put the same records in the same place.
 #[derive(Debug, Default)]
-struct Call<'b> {
+pub struct Call<'b> {
     stream_name: Option<Cow<'b, str>>,
     stream_arn: Option<Cow<'b, str>>,
     is_dry_run: Option<bool>,
@@ -74,7 +74,7 @@ pub(super) async fn call(
     encoding: Encoding,
     bytes: &Bytes,
 ) -> Result<Response<Body>, Failure> {
-    let call = match read(encoding, bytes) {
+    let call = match Call::ordinary(encoding, bytes) {
         Some(call) => call,
         None => Call::of_members(model::read(Operation::PutRecords, encoding, bytes)?),
     };
@@ -98,20 +98,20 @@ pub(super) async fn call(
     Ok(reply::with_body(StatusCode::OK, encoding.content_type(), out.freeze()))
 }
 
-/// A call in which nothing is out of the ordinary.
-fn read(encoding: Encoding, body: &[u8]) -> Option<Call<'_>> {
-    let mut call = Call::default();
-    match encoding {
-        Encoding::Json => {
-            call.decoded = vec![0; body.len()];
-            call.read(json::Reader::new(body).ok()?)?;
-        }
-        Encoding::Cbor => call.read(cbor::Reader::new(body))?,
-    }
-    call.is_ordinary().then_some(call)
-}
-
 impl<'b> Call<'b> {
+    /// A call in which nothing is out of the ordinary. Of any other there is none.
+    pub fn ordinary(encoding: Encoding, body: &'b [u8]) -> Option<Call<'b>> {
+        let mut call = Call::default();
+        match encoding {
+            Encoding::Json => {
+                call.decoded = vec![0; body.len()];
+                call.read(json::Reader::new(body).ok()?)?;
+            }
+            Encoding::Cbor => call.read(cbor::Reader::new(body))?,
+        }
+        call.is_ordinary().then_some(call)
+    }
+
     fn read(&mut self, mut source: impl Source<'b>) -> Option<()> {
         if source.next().ok()? != Token::MapStart {
             return None;
@@ -172,7 +172,7 @@ impl<'b> Call<'b> {
     }
 
     /// What the model has read.
-    fn of_members(mut members: Members) -> Call<'static> {
+    pub fn of_members(mut members: Members) -> Call<'static> {
         let entry = |mut record: Members| Entry {
             data: Data::Shared(record.blob("Data").unwrap_or_default()),
             key: record.take_text("PartitionKey").unwrap_or_default().into(),
@@ -215,6 +215,21 @@ impl<'b> Call<'b> {
             Data::Shared(bytes) => bytes,
             Data::Decoded(range) => &self.decoded[range.clone()],
         }
+    }
+}
+
+impl PartialEq for Call<'_> {
+    fn eq(&self, other: &Call<'_>) -> bool {
+        let is_same = |(ours, theirs): (&Entry<'_>, &Entry<'_>)| {
+            ours.key == theirs.key
+                && ours.explicit_hash_key == theirs.explicit_hash_key
+                && self.data(ours) == other.data(theirs)
+        };
+        self.stream_name == other.stream_name
+            && self.stream_arn == other.stream_arn
+            && self.is_dry_run == other.is_dry_run
+            && self.entries.len() == other.entries.len()
+            && self.entries.iter().zip(&other.entries).all(is_same)
     }
 }
 
@@ -280,26 +295,12 @@ mod tests {
 
     use super::*;
 
-    /// What a call says, however it was read.
-    fn said(call: &Call<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
-        let owned = |text: &Option<Cow<'_, str>>| text.as_ref().map(|text| text.to_string());
-        let entries: Vec<_> = call
-            .entries
-            .iter()
-            .map(|entry| {
-                let hash_key = owned(&entry.explicit_hash_key);
-                (entry.key.to_string(), hash_key, call.data(entry).to_vec())
-            })
-            .collect();
-        (owned(&call.stream_name), owned(&call.stream_arn), call.is_dry_run, entries)
-    }
-
     /// Whatever the fast reader takes the model takes as well, and for the same.
     fn agree(encoding: Encoding, body: &[u8]) -> bool {
-        let Some(fast) = read(encoding, body) else { return false };
+        let Some(fast) = Call::ordinary(encoding, body) else { return false };
         let members = model::read(Operation::PutRecords, encoding, body);
         let members = members.unwrap_or_else(|fault| panic!("{fault:?}"));
-        assert_eq!(said(&fast), said(&Call::of_members(members)));
+        assert_eq!(fast, Call::of_members(members));
         true
     }
 
@@ -353,7 +354,7 @@ mod tests {
             format!(r#"{{"Records":[{{"Data":"","PartitionKey":"{long}"}}]}}"#),
             format!(r#"{{"Records":[{}{{}}]}}"#, r#"{"Data":"","PartitionKey":"a"},"#.repeat(500)),
         ] {
-            assert!(read(Encoding::Json, body.as_bytes()).is_none(), "{body}");
+            assert!(Call::ordinary(Encoding::Json, body.as_bytes()).is_none(), "{body}");
         }
     }
 
