@@ -13,12 +13,16 @@
 
 pub mod catalog;
 pub mod config;
+pub mod event_stream;
+pub mod kinesis;
 pub mod mutate;
 pub mod records;
 pub mod requests;
 pub mod segment;
 pub mod signatures;
 pub mod tokens;
+
+use crate::support::Random;
 
 /// A function with its name and a few inputs to begin with.
 #[derive(Clone, Copy)]
@@ -29,23 +33,44 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Inputs that reach far into what is tested.
     pub seeds: fn() -> Vec<Vec<u8>>,
+    /// One of the inputs, with changes from a seed.
+    pub change: fn(&[Vec<u8>], &mut Random) -> Vec<u8>,
     /// How many changed inputs `cargo test` has time for.
     pub changes: u64,
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
-    Target { name: "catalog", run: catalog::run, seeds: catalog::seeds, changes: 150 },
-    Target { name: "config", run: config::run, seeds: config::seeds, changes: 2_000 },
-    Target { name: "directory", run: segment::directory, seeds: segment::seeds, changes: 150 },
-    Target { name: "frame", run: segment::frame, seeds: segment::frame_seeds, changes: 150 },
-    Target { name: "index", run: segment::index, seeds: segment::index_seeds, changes: 150 },
-    Target { name: "iterator", run: tokens::run, seeds: tokens::seeds, changes: 5_000 },
-    Target { name: "put", run: requests::put, seeds: requests::put_seeds, changes: 20_000 },
-    Target { name: "record", run: records::run, seeds: records::seeds, changes: 20_000 },
-    Target { name: "request", run: requests::any, seeds: requests::any_seeds, changes: 10_000 },
-    Target { name: "signature", run: signatures::run, seeds: signatures::seeds, changes: 20_000 },
+pub const TARGETS: [Target; 13] = [
+    blind("catalog", catalog::run, catalog::seeds, 150),
+    blind("config", config::run, config::seeds, 2_000),
+    blind("directory", segment::directory, segment::seeds, 150),
+    blind("event_stream", event_stream::run, event_stream::seeds, 5_000),
+    blind("frame", segment::frame, segment::frame_seeds, 150),
+    blind("index", segment::index, segment::index_seeds, 150),
+    blind("iterator", tokens::run, tokens::seeds, 5_000),
+    Target {
+        change: kinesis::changed_cbor,
+        ..blind("kinesis_cbor", kinesis::cbor, kinesis::cbor_seeds, 1_000)
+    },
+    Target {
+        change: kinesis::changed_json,
+        ..blind("kinesis_json", kinesis::json, kinesis::json_seeds, 1_000)
+    },
+    blind("put", requests::put, requests::put_seeds, 20_000),
+    blind("record", records::run, records::seeds, 20_000),
+    blind("request", requests::any, requests::any_seeds, 10_000),
+    blind("signature", signatures::run, signatures::seeds, 20_000),
 ];
+
+/// A target whose inputs are changed without a look at what they say.
+const fn blind(
+    name: &'static str,
+    run: fn(&[u8]),
+    seeds: fn() -> Vec<Vec<u8>>,
+    changes: u64,
+) -> Target {
+    Target { name, run, seeds, change: mutate::changed, changes }
+}
 
 /// Takes values from the front of an input; what is missing is zero.
 struct Input<'a> {

@@ -8,7 +8,6 @@ use anyhow::Result;
 
 use super::{Check, Figures, Plan};
 use crate::damage::{Tally, in_parallel};
-use crate::fuzz::mutate::changed;
 use crate::fuzz::{TARGETS, Target};
 use crate::support::Random;
 
@@ -48,7 +47,7 @@ fn fuzz(target: &Target, count: u64, plan: &Plan) -> Tally {
         || (),
         |(), round| {
             let mut random = Random(plan.seed() ^ (round << 16));
-            let input = changed(&inputs, &mut random);
+            let input = (target.change)(&inputs, &mut random);
             let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
             tally.case();
             tally.expect(outcome.is_ok(), || {

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anabranch_tests::fuzz::mutate::changed;
 use anabranch_tests::fuzz::{TARGETS, Target};
 use anabranch_tests::support::Random;
 
@@ -50,7 +49,7 @@ fn replay(name: &str) {
     }
     let mut random = Random(1);
     for _ in 0..target.changes {
-        run(&changed(&inputs, &mut random));
+        run(&(target.change)(&inputs, &mut random));
     }
 }
 
@@ -72,9 +71,12 @@ replays! {
     any_rows_in_a_catalog_are_read_or_refused: "catalog",
     any_configuration_is_read_or_refused: "config",
     any_bytes_in_a_segment_are_classified_and_mended: "directory",
+    any_frame_of_an_event_stream_is_read_back_or_refused: "event_stream",
     any_frame_with_right_checksums_is_classified_and_mended: "frame",
     any_index_with_a_right_checksum_is_survived: "index",
     no_text_but_ours_is_an_iterator: "iterator",
+    any_body_in_cbor_is_answered_by_the_kinesis_door: "kinesis_cbor",
+    any_body_in_json_is_answered_by_the_kinesis_door: "kinesis_json",
     our_walker_and_prost_agree_about_every_put: "put",
     what_we_take_for_a_record_prost_takes_for_the_same: "record",
     any_request_is_read_or_refused: "request",
