@@ -129,11 +129,15 @@ fn round_trip(data: &[u8]) {
     let place = input.number(3) as usize;
     let mut texts = Vec::new();
     for _ in 0..input.number(1) % 8 {
-        let len = input.number(1) as usize;
-        let name: String = String::from_utf8_lossy(input.bytes(len)).chars().take(85).collect();
-        let len = input.number(2) as usize;
-        let value: String =
-            String::from_utf8_lossy(input.bytes(len)).chars().take(21_845).collect();
+        let mut text = |width: usize| {
+            let len = input.number(width) as usize;
+            let mut text = String::from_utf8_lossy(input.bytes(len)).into_owned();
+            // What is not UTF-8 has become longer than a length of so many bytes can say.
+            text.truncate(text.floor_char_boundary((1 << (8 * width)) - 1));
+            text
+        };
+        let name = text(1);
+        let value = text(2);
         texts.push((name, value));
     }
     let headers: Vec<_> = texts.iter().map(|(name, value)| (&**name, &**value)).collect();

@@ -347,4 +347,14 @@ mod tests {
             assert_eq!(refused, ["GetRecords", "ListStreams", "StartStreamEncryption"]);
         }
     }
+
+    /// What is refused where people sign in is the signature, and nothing that comes before it.
+    #[test]
+    fn the_guarded_door_looks_at_the_signature() {
+        let mut world = World::guarded();
+        let answer = world.ask(made("ListStreams", Encoding::Json, head::GUARDED, "{}".into()));
+        let told = answer.body.escape_ascii().to_string();
+        assert_eq!(answer.status, 400, "{told}");
+        assert!(told.contains("InvalidSignatureException"), "{told}");
+    }
 }
